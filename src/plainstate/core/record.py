@@ -1,0 +1,324 @@
+"""Journal lines: making them, and reading them back.
+
+    journal     = head *( head / transaction )
+    head        = {"plainstate":1, "document", "kind", "seq", "version", "snapshot",
+                   "time", ["tx"], ["recent"], ["summary"], "sum"} LF
+    transaction = {"seq", "tx", "time", ["synced"], "patch", "sum"} LF
+
+`sum` is the CRC-32 of everything before it in the line, started with the
+predecessor's: it ties each line to the one before.  The grammar, and what a
+torn tail is, stand in `docs/format/journal.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+from zlib import crc32
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from plainstate.errors import DamagedError, FormatVersionError
+from plainstate.types import Json, Kind, Patch
+
+__all__ = [
+    "DELETION",
+    "FORMAT",
+    "HeadRecord",
+    "Journal",
+    "Record",
+    "SnapshotRef",
+    "TransactionRecord",
+    "encode_head",
+    "encode_transaction",
+    "parse",
+]
+
+FORMAT: Final = 1
+"""Version of the journal format written, and the newest one read."""
+
+DELETION: Final[Patch] = [{"op": "remove", "path": ""}]
+"""The patch that deletes the whole document."""
+
+_SUM_LENGTH: Final = len(',"sum":"00000000"}')
+_HEAD_PREFIX: Final = b'{"plainstate":'
+
+
+class SnapshotRef(Struct, frozen=True):
+    """Identifies a snapshot: `digest` decides, an equal `stamp` saves hashing."""
+
+    digest: str
+    stamp: tuple[int, int, int]
+
+
+class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a journal continues from: `snapshot` is the document at `seq`."""
+
+    plainstate: Literal[1]
+    document: str
+    kind: Kind
+    seq: int
+    version: str | None
+    snapshot: SnapshotRef | None
+    time: str
+    tx: str | None = None
+    recent: dict[str, str] = {}
+    summary: dict[str, Json] | None = None
+    extra: dict[str, Json] = field(name="x-", default_factory=dict)
+    """The optional keys (`x-…`) of another writer, kept by a fold."""
+
+
+class TransactionRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """One transaction as its line holds it."""
+
+    seq: int
+    tx: str
+    time: str
+    patch: list[dict[str, Any]]
+    sum: str
+    synced: int | UnsetType = UNSET
+
+    @property
+    def version(self) -> str:
+        """The document's version after this transaction."""
+        return f"{self.seq}-{self.sum}"
+
+    @property
+    def synced_seq(self) -> int:
+        """The last transaction known durable when this line was written."""
+        return self.seq - 1 if self.synced is UNSET else self.synced
+
+    @property
+    def deletes(self) -> bool:
+        """Whether this transaction deletes the document."""
+        return self.patch == DELETION
+
+
+Record: TypeAlias = HeadRecord | TransactionRecord
+
+
+class _TransactionLine(Struct):
+    """The members of a transaction line in the order in which they are written."""
+
+    seq: int
+    tx: str
+    time: str
+    synced: int | UnsetType
+    patch: Patch
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_head = msgspec.json.Decoder(HeadRecord).decode
+_decode_transaction = msgspec.json.Decoder(TransactionRecord).decode
+_decode_transactions = msgspec.json.Decoder(TransactionRecord).decode_lines
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _seal(body: bytes, previous: int) -> tuple[bytes, int]:
+    """Closes a line: `body` is the JSON object with its closing brace."""
+    open_body = body[:-1]
+    check = crc32(open_body, previous)
+    return b'%b,"sum":"%08x"}\n' % (open_body, check), check
+
+
+def encode_transaction(
+    seq: int, tx_id: str, time: str, patch: Patch, *, previous: int, synced: int
+) -> tuple[bytes, int]:
+    """Makes a transaction line.
+
+    Args:
+        seq: its number.
+        tx_id: its id.
+        time: RFC 3339 in UTC.
+        patch: already checked operations.
+        previous: `sum` of the line before, as a number.
+        synced: last transaction known durable.
+
+    Returns:
+        The line with its newline, and its own `sum`.
+
+    Example:
+        >>> line, check = encode_transaction(1, "t", "now", [], previous=0, synced=0)
+        >>> line
+        b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"4de94ba0"}\\n'
+    """
+    known = UNSET if synced == seq - 1 else synced
+    return _seal(_encode(_TransactionLine(seq, tx_id, time, known, patch)), previous)
+
+
+def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
+    """Makes a head line; returns it and its `sum`."""
+    members: dict[str, Json] = {
+        "plainstate": head.plainstate,
+        "document": head.document,
+        "kind": head.kind,
+        "seq": head.seq,
+        "version": head.version,
+        "snapshot": msgspec.to_builtins(head.snapshot),
+        "time": head.time,
+    }
+    if head.tx is not None:
+        members["tx"] = head.tx
+    if head.recent:
+        members["recent"] = head.recent
+    if head.summary is not None:
+        members["summary"] = head.summary
+    members.update(head.extra)
+    return _seal(_encode(members), previous)
+
+
+class Journal(Struct):
+    """The intact lines of a journal, or of its newly read part.
+
+    Attributes:
+        records: what they say, in order.
+        size: bytes of the intact lines.
+        check: `sum` of the last one, as a number; 0 if there is none.
+        torn: the bytes behind them that were never acknowledged.
+        damage: set if the lines end at one that is damaged, not torn.
+    """
+
+    records: list[Record]
+    size: int
+    check: int
+    torn: bytes = b""
+    damage: DamagedError | None = None
+
+
+def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) -> Journal:
+    """Reads journal lines as far as they are intact.
+
+    Args:
+        data: the bytes of a journal, or those added since the last look.
+        path: for messages.
+        previous: `sum` of the line before `data`, 0 at the start.
+        line_number: number of the first line in `data`, for messages.
+
+    Returns:
+        The intact lines.  Whether the rest is torn or damaged is told, not raised.
+
+    Raises:
+        FormatVersionError: a line needs a newer plainstate.
+
+    Cost: one CRC and one decode per line.
+    """
+    lines = data.split(b"\n")
+    unfinished = lines.pop()
+    check = previous
+    good = 0
+    for line in lines:
+        body = memoryview(line)[:-_SUM_LENGTH]
+        expected = crc32(body, check)
+        if line[-_SUM_LENGTH:] != b',"sum":"%08x"}' % expected:
+            break
+        check = expected
+        good += 1
+    intact = lines[:good]
+    size = sum(map(len, intact)) + good
+    journal = Journal(_decode_lines(intact, path, line_number), size, check)
+    if good < len(lines) or unfinished:
+        rest = data[size:]
+        number = line_number + good
+        last = journal.records[-1].seq if journal.records else 0
+        if _is_torn(rest, last + 1):
+            journal.torn = rest
+        else:
+            journal.damage = DamagedError(
+                f"{path}, line {number}: the checksum does not match",
+                hint="The lines before it are intact (salvage reads them); "
+                "restore the file from a copy, or move it aside.",
+                path=path,
+                line=number,
+            )
+    return journal
+
+
+def _decode_lines(lines: list[bytes], path: str, line_number: int) -> list[Record]:
+    if not lines:
+        return []
+    is_head = [line.startswith(_HEAD_PREFIX) for line in lines]
+    try:
+        if not any(is_head):
+            return list(_decode_transactions(b"\n".join(lines)))
+        if is_head[0] and not any(is_head[1:]):  # the usual journal
+            records: list[Record] = [_head(lines[0])]
+            records += _decode_transactions(b"\n".join(lines[1:]))
+            return records
+        return [
+            _head(line) if head else _decode_transaction(line)
+            for line, head in zip(lines, is_head, strict=True)
+        ]
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return [
+            _decode_unusual(line, head, path, number)
+            for number, (line, head) in enumerate(zip(lines, is_head, strict=True), line_number)
+        ]
+
+
+def _head(line: bytes) -> HeadRecord:
+    # "sum" closes the line but is not a member of the record
+    return _decode_head(line[:-_SUM_LENGTH] + b"}")
+
+
+def _decode_unusual(line: bytes, is_head: bool, path: str, number: int) -> Record:
+    """Decodes a line with optional keys, or says what this version lacks."""
+    try:
+        members = _decode_object(line)
+        known = HeadRecord if is_head else TransactionRecord
+        version = members.get("plainstate", FORMAT)
+        if version != FORMAT:
+            raise _too_new(path, f"format {version}")
+        extra = {key: value for key, value in members.items() if key.startswith("x-")}
+        rest = {key: value for key, value in members.items() if key not in extra}
+        if is_head:
+            del rest["sum"]
+        for key in rest:
+            if key not in known.__struct_fields__ or key == "extra":
+                raise _too_new(path, f"the key {key!r}")
+        if is_head:
+            return msgspec.structs.replace(msgspec.convert(rest, HeadRecord), extra=extra)
+        return msgspec.convert(rest, TransactionRecord)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise DamagedError(
+            f"{path}, line {number}: the checksum is right but the line is not: {error}",
+            hint="It was not written by plainstate; restore the file from a copy.",
+            path=path,
+            line=number,
+        ) from error
+
+
+def _too_new(path: str, needed: str) -> FormatVersionError:
+    return FormatVersionError(
+        f"{path} was written by a newer plainstate: it needs {needed}",
+        hint="Upgrade plainstate (pip install --upgrade plainstate) and try again.",
+        path=path,
+        needed=needed,
+    )
+
+
+def _is_torn(rest: bytes, seq: int) -> bool:
+    """Whether bad bytes can be the trace of a write that was never acknowledged.
+
+    A write that a crash cut off leaves a missing end or unwritten blocks, which
+    read as NUL; and nothing behind it can know it to be durable.
+    """
+    if rest.endswith(b"\n") and b"\0" not in rest:
+        return False
+    lines = rest.split(b"\n")[:-1]
+    for before, line in zip(lines, lines[1:], strict=False):
+        claim = _verified_claim(before, line)
+        if claim is not None and claim >= seq:
+            return False
+    return True
+
+
+def _verified_claim(before: bytes, line: bytes) -> int | None:
+    """The `synced_seq` of an intact line behind damage, `None` if it is not intact."""
+    try:
+        previous = int(before[-10:-2], 16)
+        if line[-_SUM_LENGTH:] != b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH], previous):
+            return None
+        record = _head(line) if line.startswith(_HEAD_PREFIX) else _decode_transaction(line)
+    except (ValueError, msgspec.ValidationError, msgspec.DecodeError):
+        return None
+    return record.seq if isinstance(record, HeadRecord) else record.synced_seq

@@ -1,0 +1,182 @@
+"""Snapshot + journal = state: which transactions count, and their replay.
+
+The rules, numbered as in `docs/format/journal.md`, section "Which state a
+reader sees".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from plainstate.core import carry, patch
+from plainstate.core.record import HeadRecord, TransactionRecord
+from plainstate.errors import EditConflictError, PatchFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plainstate.core.record import Record, SnapshotRef
+    from plainstate.types import Json
+
+__all__ = ["Basis", "Snapshot", "find_basis", "replay"]
+
+
+class Snapshot(Protocol):
+    """The snapshot file as it is on disk now; reads and hashes only if asked."""
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """Size, inode and modification time in ns."""
+
+    def digest(self) -> str:
+        """BLAKE2b-128 of its bytes, in hex."""
+
+    def value(self) -> Json:
+        """Its decoded content, the caller's own copy."""
+
+
+class Basis(NamedTuple):
+    """Where a document's state comes from.
+
+    Attributes:
+        kind: `clean`, `cut off` (a fold or replacement must be done again before the
+            next line) or `edited` (by hand).
+        head: the head that the state continues from.
+        waiting: the transactions that are not in the snapshot.
+        seq: number of the last transaction, an edit by hand included.
+        version: version of the state, `None` if the document is absent.
+    """
+
+    kind: Literal["clean", "cut off", "edited"]
+    head: HeadRecord
+    waiting: Sequence[TransactionRecord]
+    seq: int
+    version: str | None
+
+
+def find_basis(records: Sequence[Record], snapshot: Snapshot | None) -> Basis:
+    """Decides which transactions the snapshot lacks (rules 1 to 5).
+
+    Args:
+        records: the journal's, or the resting head alone; the first is a head.
+        snapshot: the file, `None` if there is none.
+    """
+    last = max(i for i, record in enumerate(records) if isinstance(record, HeadRecord))
+    head = _head(records[last])
+    behind = _transactions(records[last:])
+    if _matches(head.snapshot, snapshot):
+        return _continue("clean", head, behind)  # rule 1, and rule 4 with the old file still there
+    if behind and behind[-1].deletes and snapshot is None:
+        return _continue("clean", head, behind)  # rule 4
+    earlier = _earlier_match(records, last, snapshot)
+    if earlier is not None:
+        since = records[earlier + 1 :]
+        waiting = _transactions(since)
+        replaced = any(isinstance(record, HeadRecord) and record.tx for record in since)
+        if waiting and not replaced:
+            return _continue("cut off", _head(records[earlier]), waiting)  # rule 2
+        if waiting and not behind:
+            return _continue("cut off", _head(records[earlier]), waiting)  # rule 2, replacement
+        if len(since) == 1 and _same_file(_head(records[earlier]).snapshot, snapshot):
+            return _continue("cut off", _head(records[earlier]), waiting)  # rule 3
+    return _edited(records, last, behind, snapshot)
+
+
+def _edited(
+    records: Sequence[Record],
+    last: int,
+    behind: Sequence[TransactionRecord],
+    snapshot: Snapshot | None,
+) -> Basis:
+    """Rule 5, and the new document of rule 4."""
+    base, waiting = last, behind
+    if not behind and _head(records[last]).tx is None:
+        # that fold may or may not have been reached before the edit
+        while base > 0 and isinstance(records[base - 1], TransactionRecord):
+            base -= 1
+        waiting = _transactions(records[base:last])
+        base = max(base - 1, 0) if waiting else last
+    if waiting and waiting[-1].deletes:
+        waiting = []
+    seq = records[-1].seq + 1
+    version = None if snapshot is None else f"{seq}-{snapshot.digest()[:8]}"
+    return Basis("edited", _head(records[base]), waiting, seq, version)
+
+
+def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str) -> Json:
+    """Makes the value that `basis` describes; `None` where it is absent.
+
+    Raises:
+        EditConflictError: rule 5 cannot prove what belongs where.
+        DamagedError: the snapshot is not readable, or a transaction does not fit.
+
+    Cost: decoding the snapshot and each waiting transaction.
+    """
+    if basis.version is None and not basis.waiting:
+        return None
+    value = None if snapshot is None else snapshot.value()
+    if basis.kind != "edited":
+        for transaction in basis.waiting:
+            value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
+        return value
+    waiting = basis.waiting
+    if basis.head.version is None and waiting and snapshot is not None:
+        contained = carry.contained_prefix(value, waiting)
+        waiting = waiting[contained or 0 :]
+    try:
+        if snapshot is None and waiting:
+            raise carry.Unclear
+        return carry.carry_over(value, waiting)
+    except (carry.Unclear, PatchFailedError) as error:
+        what = "was removed" if snapshot is None else "was changed"
+        raise EditConflictError(
+            f"{path} {what} by hand while {len(waiting)} transactions waited in its "
+            "journal, and they do not provably fit together",
+            hint="Both are kept. Choose with `plainstate resolve` or "
+            "StateStore.resolve: take='file' or take='journal'.",
+            document=document,
+            expected=basis.head.version,
+            current=basis.version,
+            path=path,
+            journal=path + "l",
+            transactions=len(waiting),
+        ) from error
+
+
+def _continue(
+    kind: Literal["clean", "cut off"], head: HeadRecord, waiting: Sequence[TransactionRecord]
+) -> Basis:
+    if not waiting:
+        return Basis(kind, head, waiting, head.seq, head.version)
+    last = waiting[-1]
+    return Basis(kind, head, waiting, last.seq, None if last.deletes else last.version)
+
+
+def _earlier_match(records: Sequence[Record], last: int, snapshot: Snapshot | None) -> int | None:
+    for index in range(last - 1, -1, -1):
+        record = records[index]
+        if isinstance(record, HeadRecord) and _matches(record.snapshot, snapshot):
+            return index
+    return None
+
+
+def _matches(reference: SnapshotRef | None, snapshot: Snapshot | None) -> bool:
+    if reference is None or snapshot is None:
+        return reference is None and snapshot is None
+    return reference.stamp == snapshot.stamp or reference.digest == snapshot.digest()
+
+
+def _same_file(reference: SnapshotRef | None, snapshot: Snapshot | None) -> bool:
+    if reference is None or snapshot is None:
+        return reference is None and snapshot is None
+    return reference.stamp == snapshot.stamp
+
+
+def _head(record: Record) -> HeadRecord:
+    if not isinstance(record, HeadRecord):
+        raise TypeError("a journal begins with a head")
+    return record
+
+
+def _transactions(records: Sequence[Record]) -> list[TransactionRecord]:
+    return [record for record in records if isinstance(record, TransactionRecord)]

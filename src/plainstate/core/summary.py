@@ -1,0 +1,124 @@
+"""The summary of a session: what a list shows, and what an append must know.
+
+It is carried along from commit to commit, so that neither listing nor
+appending needs to load the session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from plainstate.types import DocumentId, Json, Patch
+
+__all__ = ["SESSIONS", "advance", "is_session", "summarize"]
+
+SESSIONS: Final = "sessions"
+"""The category whose JSON documents are sessions."""
+
+_PREVIEW_CHARACTERS: Final = 80
+_CARRIED: Final = ("active_seed_id", "active_persona_id")
+
+
+def is_session(document: DocumentId) -> bool:
+    """Whether a document is a session by its place."""
+    return document.category == SESSIONS and document.kind == "json"
+
+
+def summarize(value: Json) -> dict[str, Json] | None:
+    """Makes the summary of a session.
+
+    Args:
+        value: the session as a JSON tree.
+
+    Returns:
+        `user_id`, `users` and `agents` (numbers of messages), `last` (time of
+        the last turn, "" if there is none), `created_at`, `updated_at`, `preview`, and `title`,
+        `active_seed_id`, `active_persona_id` where set; `None` if `value` lacks
+        what an append relies on.
+
+    Cost: one look at each message.
+
+    Example:
+        >>> summarize({"user_id": "ada"}) is None
+        True
+    """
+    if not isinstance(value, dict):
+        return None
+    users, agents = value.get("user_messages"), value.get("agent_responses")
+    texts = [value.get(key) for key in ("user_id", "created_at", "updated_at")]
+    if not (isinstance(users, list) and isinstance(agents, list)):
+        return None
+    if not (all(isinstance(text, str) for text in texts) and isinstance(value.get("metadata"), dict)):
+        return None
+    lasts = [_time(turns[-1]) for turns in (users, agents) if turns]
+    if not all(last.endswith("Z") for last in lasts):
+        return None  # some other zone: only a look at the session can order it
+    summary: dict[str, Json] = {
+        "user_id": texts[0],
+        "users": len(users),
+        "agents": len(agents),
+        "last": max(lasts, key=_order, default=""),
+        "created_at": texts[1],
+        "updated_at": texts[2],
+        "preview": _preview(users[0]) if users else "",
+    }
+    title = value["metadata"].get("title")
+    if isinstance(title, str):
+        summary["title"] = title[:_PREVIEW_CHARACTERS]
+    for key in _CARRIED:
+        if isinstance(value.get(key), str):
+            summary[key] = value[key]
+    return summary
+
+
+def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
+    """The summary after a transaction, without looking at the session.
+
+    Returns:
+        The new summary, or `None` if the patch does something that only the
+        whole session can tell.
+    """
+    after = dict(summary)
+    for operation in patch:
+        if not _advance(after, operation):
+            return None
+    return after
+
+
+def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
+    name, path, value = operation["op"], operation["path"], operation.get("value")
+    if name == "add" and path == "/user_messages/-":
+        if not summary["users"]:
+            summary["preview"] = _preview(value)
+        summary["users"] += 1
+        summary["last"] = max(summary["last"], _time(value), key=_order)
+        return True
+    if name == "add" and path == "/agent_responses/-":
+        summary["agents"] += 1
+        summary["last"] = max(summary["last"], _time(value), key=_order)
+        return True
+    if name in ("add", "replace") and path == "/updated_at" and isinstance(value, str):
+        summary["updated_at"] = value
+        return True
+    if path.startswith("/metadata/") and not path.startswith("/metadata/title"):
+        return name in ("add", "replace", "remove")
+    if name in ("add", "replace") and path[1:] in _CARRIED and isinstance(value, str):
+        summary[path[1:]] = value
+        return True
+    return False
+
+
+def _preview(message: Json) -> str:
+    content = message.get("content") if isinstance(message, dict) else None
+    return " ".join(content[:_PREVIEW_CHARACTERS].split()) if isinstance(content, str) else ""
+
+
+def _time(message: Json) -> str:
+    time = message.get("timestamp") if isinstance(message, dict) else None
+    return time if isinstance(time, str) else ""
+
+
+def _order(time: str) -> str:
+    # times in UTC order as text once the zone is cut off: "…01" < "…01.5"
+    return time.rstrip("Z")

@@ -1,0 +1,1 @@
+"""Engines keep documents; `base.Engine` is the contract each of them fulfils."""

@@ -1,0 +1,160 @@
+"""The contract between the store and what keeps its documents.
+
+An engine keeps values, orders transactions and locks; what a session is, how changes
+merge and what an error says is decided above it.  `plainstate.testing` holds
+the suite that every engine must pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from plainstate.types import (
+        Change,
+        Commit,
+        DocumentId,
+        Durability,
+        Head,
+        Json,
+        Patch,
+        State,
+        Transaction,
+    )
+
+__all__ = ["Capabilities", "Engine", "LockedDocument"]
+
+
+class Capabilities(Struct, frozen=True):
+    """What an engine offers beyond the contract.
+
+    Attributes:
+        durable: an acknowledged write survives a power cut.
+        shared: other processes may write the same store at once.
+    """
+
+    durable: bool
+    shared: bool
+
+
+class LockedDocument(Protocol):
+    """A document that this caller alone may write until `release`."""
+
+    @property
+    def head(self) -> Head:
+        """The newest state."""
+
+    def append(self, patch: Patch, tx_id: str | None = None) -> Commit:
+        """As `Engine.append`; the patch is checked against the current value."""
+
+    def replace(self, value: Json, tx_id: str | None = None) -> Commit:
+        """As `Engine.replace`."""
+
+    def release(self) -> None:
+        """Lets other writers go on; harmless when called again."""
+
+    def __enter__(self) -> LockedDocument: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """Keeps documents.  Every method may be called from any thread.
+
+    For all of them: names are already validated and values already exact JSON; a
+    method that raises anything but `OutcomeUnknownError` changed nothing; a
+    `tx_id` among the document's last 64 is not committed again, the first commit
+    is returned with `duplicate` set; `tx_id=None` lets the engine make one up; `expected`
+    names the version that must be current, else `ConflictError`.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine offers."""
+
+    def read(self, document: DocumentId) -> State | None:
+        """The newest state, `None` if absent.  Takes no lock, writes nothing.
+
+        Raises:
+            DamagedError, EditConflictError, FormatVersionError: it cannot be read.
+        """
+
+    def append(
+        self,
+        document: DocumentId,
+        change: Change,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Commits the patch that `change` makes from the newest state.
+
+        `change` runs under the document's lock, perhaps more than once. An
+        empty patch commits nothing.  A change that looked at `Head.value` has
+        its patch checked against it; one that did not vouches that it fits.
+        `[{"op": "add", "path": "", …}]` creates an absent document.
+
+        Raises:
+            PatchFailedError: the patch does not fit.
+            Whatever `change` raises.
+        """
+
+    def replace(
+        self,
+        document: DocumentId,
+        value: Json,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+    ) -> Commit:
+        """Makes `value` the document, creating it where it is absent."""
+
+    def delete(
+        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+    ) -> Commit | None:
+        """Deletes a document; `None` if it is absent.  Its numbering goes on."""
+
+    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+        """Moves a document; after a crash it has exactly one of the two names.
+
+        Raises:
+            NotFoundError: there is nothing to move.
+            AlreadyExistsError: the target exists.
+        """
+
+    def lock(self, document: DocumentId) -> LockedDocument:
+        """Takes the document's lock, waiting for other writers.
+
+        Raises:
+            LockTimeoutError: another writer held it for too long.
+        """
+
+    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
+        """The transactions after `seq`, oldest first.
+
+        Raises:
+            NotFoundError: some of them are folded and no longer kept one by one.
+        """
+
+    def documents(self, category: str) -> Iterable[DocumentId]:
+        """The documents right in a category, in any order."""
+
+    def categories(self) -> Iterable[str]:
+        """The categories that hold documents, in any order."""
+
+    def checkpoint(self) -> int:
+        """Folds every document; returns how many there were to fold."""
+
+    def close(self) -> None:
+        """Folds what this handle wrote and lets go of everything."""

@@ -1,0 +1,1 @@
+"""The file engine: documents as plain files with a journal beside them."""

@@ -1,0 +1,200 @@
+"""Where everything lies, and the durable primitives all writers share.
+
+Order of calls is what makes them durable: data before the name that makes it
+visible, the name before the acknowledgement (see `docs/durability.md`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from plainstate.errors import UnsafePathError
+from plainstate.types import DocumentId, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plainstate.fs.base import FileSystem
+
+__all__ = ["META", "SUFFIXES", "Disk", "File", "stamp_of"]
+
+META: Final = ".plainstate"
+"""The store's own folder under its base."""
+
+TEMP_PREFIX: Final = ".tmp-"
+
+SUFFIXES: Final[dict[Kind, str]] = {"json": ".json", "markdown": ".md"}
+"""Suffix of a snapshot; its journal's is one `l` longer."""
+
+
+class File(Struct, frozen=True):
+    """A file as it was read: its bytes, and the stamp of that moment."""
+
+    data: bytes
+    stamp: tuple[int, int, int]
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Size, inode and modification time in ns: equal means the same content."""
+    return status.st_size, status.st_ino, status.st_mtime_ns
+
+
+class Disk:
+    """Paths of a store and durable writing into it.
+
+    Args:
+        fs: the file system seam.
+        base: absolute path of the store.
+        writer_id: marks this handle's temporary files.
+    """
+
+    def __init__(self, fs: FileSystem, base: str, writer_id: str) -> None:
+        self.fs = fs
+        self.base = base
+        self.meta = f"{base}/{META}"
+        self._temp_prefix = f"{TEMP_PREFIX}{writer_id}-"
+        self._temps = 0
+        self._durable_folders: set[str] = set()
+
+    # --- where things lie ---
+
+    def folder(self, document: DocumentId) -> str:
+        return f"{self.base}/{document.category}"
+
+    def snapshot(self, document: DocumentId) -> str:
+        return f"{self.base}/{document.category}/{document.name}{SUFFIXES[document.kind]}"
+
+    def journal(self, document: DocumentId) -> str:
+        return self.snapshot(document) + "l"
+
+    def resting(self, document: DocumentId) -> str:
+        suffix = SUFFIXES[document.kind]
+        return f"{self.meta}/heads/{document.category}/{document.name}{suffix}l"
+
+    def shown(self, path: str) -> str:
+        """The path relative to the store, as messages show it."""
+        return path.removeprefix(self.base + "/")
+
+    # --- reading ---
+
+    def read_file(self, path: str) -> File | None:
+        """Reads a whole file; `None` if there is none."""
+        try:
+            fd = self.fs.open_read(path)
+        except FileNotFoundError:
+            return None
+        try:
+            status = self.fs.stat_open(fd)
+            data = self.fs.read(fd, 0, status.st_size)
+            return File(data, stamp_of(status))
+        finally:
+            self.fs.close(fd)
+
+    def check_folder(self, category: str, *, under: str = "") -> bool:
+        """Whether a category's folder is there; refuses links in its place.
+
+        Raises:
+            UnsafePathError: a part of it is a symbolic link or no folder.
+        """
+        path = under or self.base
+        for part in category.split("/"):
+            path = f"{path}/{part}"
+            status = self.fs.stat(path)
+            if status is None:
+                return False
+            if status.st_mode & 0o170000 != 0o040000:
+                shown = self.shown(path)
+                raise UnsafePathError(
+                    f"{shown} is not a folder",
+                    hint="A category must be a real folder inside the store, not a link or a file.",
+                    path=shown,
+                )
+        return True
+
+    # --- writing ---
+
+    def make_folder(self, category: str, *, under: str = "") -> str:
+        """Creates a category's folder where it is missing; each name is durable."""
+        path = under or self.base
+        for part in category.split("/"):
+            parent, path = path, f"{path}/{part}"
+            self.add_folder(path, parent)
+        self.check_folder(category, under=under)
+        return path
+
+    def add_folder(self, path: str, parent: str) -> None:
+        """Creates a folder where it is missing, durably.
+
+        Another process may have created it and not synced it yet: so each
+        folder is synced once by each handle that uses it.
+        """
+        missing = self.fs.stat(path) is None
+        if not missing and path in self._durable_folders:
+            return
+        if missing:
+            try:
+                self.fs.make_folder(path)
+            except FileExistsError:
+                pass  # another process was faster
+        self.fs.sync_folder(parent)
+        self._durable_folders.add(path)
+
+    def write_all(self, fd: int, data: bytes) -> None:
+        """Writes every byte: write(2) may be short."""
+        written = self.fs.write(fd, data)
+        if written < len(data):
+            view = memoryview(data)
+            while written < len(data):
+                written += self.fs.write(fd, view[written:])
+
+    def write_temp(self, folder: str, data: bytes) -> tuple[str, tuple[int, int, int]]:
+        """Writes a new, durable file under a temporary name; returns name and stamp."""
+        self._temps += 1
+        path = f"{folder}/{self._temp_prefix}{self._temps}"
+        fd = self.fs.open_append(path, create=True)
+        try:
+            try:
+                self.write_all(fd, data)
+                self.fs.sync(fd)
+                return path, stamp_of(self.fs.stat_open(fd))
+            finally:
+                self.fs.close(fd)
+        except BaseException:
+            self.discard(path)
+            raise
+
+    def discard(self, temp: str) -> None:
+        """Removes a temporary file on the way out of a failure.
+
+        What cannot be removed now is swept by a later writer (`writers.py`).
+        """
+        try:
+            self.fs.unlink(temp)
+        except OSError:
+            return
+
+    def put(self, folder: str, path: str, data: bytes) -> None:
+        """Replaces a file durably: temporary file, sync, rename, sync of the folder."""
+        temp, _ = self.write_temp(folder, data)
+        self.move(temp, path)
+        self.fs.sync_folder(folder)
+
+    def move(self, temp: str, path: str) -> None:
+        """Gives a temporary file its name, or removes it."""
+        try:
+            self.fs.rename(temp, path)
+        except BaseException:
+            self.discard(temp)
+            raise
+
+    def quarantine(self, document: DocumentId, data: bytes, make_id: Callable[[], str]) -> str:
+        """Sets bytes aside durably; returns where, relative to the store."""
+        self.add_folder(self.meta, self.base)
+        folder = self.make_folder(f"quarantine/{document.category}", under=self.meta)
+        suffix = SUFFIXES[document.kind]
+        path = f"{folder}/{document.name}{suffix}l.{make_id()}"
+        self.put(folder, path, data)
+        return self.shown(path)

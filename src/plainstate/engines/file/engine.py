@@ -1,0 +1,422 @@
+"""The file engine: finds, locks, groups and folds documents."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from plainstate.core import times
+from plainstate.core.ids import IdMaker
+from plainstate.core.record import TransactionRecord
+from plainstate.engines.base import Capabilities
+from plainstate.engines.file import layout, writers
+from plainstate.engines.file.background import Background
+from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.document import FileDocument, Services
+from plainstate.engines.file.group import Pending
+from plainstate.engines.file.locked import LockedFile
+from plainstate.engines.file.locks import DocumentLock, LockFile
+from plainstate.engines.file.reader import read_document
+from plainstate.errors import NotFoundError, PlainstateError, UsageError, storage_error
+from plainstate.fs.posix import PosixFileSystem
+from plainstate.limits import (
+    LOCK_TIMEOUT_S,
+    MAX_OPEN_DOCUMENTS,
+    MAX_WRITE_BYTES,
+    QUIET_FOLD_S,
+    SYNC_INTERVAL_S,
+)
+from plainstate.types import State, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from plainstate.engines.base import LockedDocument
+    from plainstate.fs.base import FileSystem
+    from plainstate.types import Change, Commit, DocumentId, Durability, Json
+
+__all__ = ["FileEngine"]
+
+
+class _Entry:
+    """A document in use: its lock, its state, and who waits to write it."""
+
+    def __init__(self, services: Services, document: DocumentId) -> None:
+        self.lock = DocumentLock(document)
+        self.file = FileDocument(services, document)
+        self.queue: list[Pending] = []
+        self.written_at = 0.0
+
+
+class FileEngine:
+    """Documents as plain files under one folder, for any number of processes.
+
+    Args:
+        base: absolute path of the store; created with the first write.
+        durability: when a write is acknowledged, see `docs/durability.md`.
+        sync_interval_s: what a power cut may lose with "periodic".
+        lock_timeout_s: how long to wait for other writers of a document.
+        quiet_fold_s: fold a document that was not written for so long.
+        max_write_bytes: limit of one write.
+        max_open_documents: journals kept open.
+        fs: the file system seam, for tests.
+        clock_ns: nanoseconds since the epoch, for tests.
+    """
+
+    capabilities = Capabilities(durable=True, shared=True)
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        durability: Durability = "commit",
+        sync_interval_s: float = SYNC_INTERVAL_S,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        quiet_fold_s: float = QUIET_FOLD_S,
+        max_write_bytes: int = MAX_WRITE_BYTES,
+        max_open_documents: int = MAX_OPEN_DOCUMENTS,
+        fs: FileSystem | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock_ns = clock_ns
+        self._make_id = IdMaker(clock_ns, os.urandom)
+        self._writer_id = self._make_id()
+        self._disk = Disk(fs or PosixFileSystem(), base, self._writer_id)
+        self._services = Services(self._disk, self._now, self._make_id, max_write_bytes)
+        self._durability = durability
+        self._lock_timeout_s = lock_timeout_s
+        self._quiet_fold_s = quiet_fold_s
+        self._interval_s = sync_interval_s if durability == "periodic" else quiet_fold_s / 4
+        self._max_open = max_open_documents
+        self._mutex = threading.Lock()
+        self._entries: OrderedDict[DocumentId, _Entry] = OrderedDict()
+        self._to_fold: dict[DocumentId, float] = {}
+        self._unsynced: set[DocumentId] = set()
+        self._lock_file: LockFile | None = None
+        self._registration: writers.Registration | None = None
+        self._background: Background | None = None
+        self._closed = False
+        self._process = os.getpid()
+        with self._errors():
+            layout.check_format(self._disk)
+
+    # --- reading ---
+
+    def read(self, document: DocumentId) -> State | None:
+        self._check_open()
+        with self._errors():
+            reading = read_document(self._disk, document)
+            value = reading.value(self._disk, document)
+        basis = reading.basis
+        return None if basis.version is None else State(value, basis.seq, basis.version)
+
+    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
+        self._check_open()
+        with self._errors():
+            reading = read_document(self._disk, document)
+        kept = [line for line in reading.records if isinstance(line, TransactionRecord)]
+        later = [line for line in kept if line.seq > seq]
+        expected = range(seq + 1, reading.basis.seq + 1)
+        if [line.seq for line in later] != list(expected):
+            raise NotFoundError(
+                f"{document}: transactions after {seq} are folded and not kept one by one",
+                hint="Read the whole document instead.",
+                document=str(document),
+            )
+        return [Transaction(line.seq, line.tx, line.time, line.patch) for line in later]
+
+    def documents(self, category: str) -> Iterable[DocumentId]:
+        self._check_open()
+        with self._errors():
+            return list(layout.documents(self._disk, category))
+
+    def categories(self) -> Iterable[str]:
+        self._check_open()
+        with self._errors():
+            return [name for name in layout.categories(self._disk) if self._holds_any(name)]
+
+    def _holds_any(self, category: str) -> bool:
+        return any(True for _ in layout.documents(self._disk, category))
+
+    # --- writing ---
+
+    def append(
+        self,
+        document: DocumentId,
+        change: Change,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        durability = durability or self._durability
+        pending = Pending(change, tx_id, expected, sync=durability == "commit")
+        entry = self._entry(document)
+        with self._errors():
+            self._commit_in_turn(entry, pending)
+            commit = pending.outcome()
+        if durability == "periodic":
+            with self._mutex:
+                self._unsynced.add(document)
+        return commit
+
+    def replace(
+        self,
+        document: DocumentId,
+        value: Json,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+    ) -> Commit:
+        with self._errors(), self._writing(document) as entry:
+            return entry.file.replace(value, tx_id=tx_id, expected=expected)
+
+    def delete(
+        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+    ) -> Commit | None:
+        with self._errors(), self._writing(document) as entry:
+            return entry.file.delete(tx_id=tx_id, expected=expected)
+
+    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+        first, second = sorted((document, target))  # one order for all: no deadlock
+        with self._errors(), self._writing(first), self._writing(second):
+            source = self._entry(document).file
+            if source.position.version is None:
+                raise NotFoundError(
+                    f"no document {document}", hint="See list_category.", document=str(document)
+                )
+            return source.rename_to(self._entry(target).file)
+
+    def lock(self, document: DocumentId) -> LockedDocument:
+        entry = self._entry(document)
+        with self._errors():
+            lock_file = self._start_writing()
+            entry.lock.acquire(lock_file, self._lock_timeout_s)
+            try:
+                entry.file.refresh()
+            except BaseException:
+                entry.lock.release(lock_file)
+                raise
+        return LockedFile(entry.file, self._errors, lambda: self._finish(entry, lock_file))
+
+    def _commit_in_turn(self, entry: _Entry, pending: Pending) -> None:
+        """Commits `pending`, together with all that wait for the same document.
+
+        Whoever gets the lock commits for everybody: the others find their outcome.
+        """
+        lock_file = self._start_writing()
+        with self._mutex:
+            entry.queue.append(pending)
+        try:
+            entry.lock.acquire(lock_file, self._lock_timeout_s)
+        except BaseException:
+            with self._mutex:
+                if pending in entry.queue:
+                    entry.queue.remove(pending)
+            if pending.settled:
+                return
+            raise
+        try:
+            if not pending.settled:
+                entry.file.refresh()
+                with self._mutex:
+                    group, entry.queue = entry.queue, []
+                try:
+                    entry.file.commit(group)
+                except BaseException:
+                    with self._mutex:  # the others go on by themselves
+                        left = [other for other in group if not other.settled]
+                        entry.queue += [other for other in left if other is not pending]
+                    raise
+                self._fold_if_outgrown(entry)
+        finally:
+            self._finish(entry, lock_file)
+
+    def _fold_if_outgrown(self, entry: _Entry) -> None:
+        if not entry.file.wants_fold:
+            return
+        try:
+            entry.file.fold()
+        except (OSError, PlainstateError):
+            # the commit stands; the fold is tried again later, and reported by checkpoint and close
+            entry.file.postpone_fold()
+
+    @contextmanager
+    def _writing(self, document: DocumentId) -> Iterator[_Entry]:
+        """Holds a document's lock, with its state brought up to date."""
+        entry = self._entry(document)
+        lock_file = self._start_writing()
+        entry.lock.acquire(lock_file, self._lock_timeout_s)
+        try:
+            entry.file.refresh()
+            yield entry
+        finally:
+            self._finish(entry, lock_file)
+
+    def _finish(self, entry: _Entry, lock_file: LockFile) -> None:
+        """Notes what there is to fold, and lets others write."""
+        document = entry.file.id
+        entry.written_at = time.monotonic()
+        with self._mutex:
+            if entry.file.has_journal:
+                self._to_fold[document] = entry.written_at
+            else:
+                self._to_fold.pop(document, None)
+        entry.lock.release(lock_file)
+
+    def _entry(self, document: DocumentId) -> _Entry:
+        self._check_open()
+        with self._mutex:
+            entry = self._entries.get(document)
+            if entry is None:
+                entry = self._entries[document] = _Entry(self._services, document)
+                self._close_idle()
+            self._entries.move_to_end(document)
+            return entry
+
+    def _close_idle(self) -> None:
+        """Keeps the number of open journals bounded."""
+        excess = len(self._entries) - self._max_open
+        for document in list(self._entries):
+            if excess <= 0:
+                return
+            entry = self._entries[document]
+            if not entry.lock.held and not entry.queue and document not in self._unsynced:
+                entry.file.close()
+                del self._entries[document]
+                excess -= 1
+
+    def _start_writing(self) -> LockFile:
+        """Creates the store's own files before the first write of this handle."""
+        if self._lock_file is not None:
+            return self._lock_file
+        with self._mutex:
+            if self._lock_file is None:
+                layout.create(self._disk)
+                lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
+                try:
+                    self._registration = writers.Registration(self._disk, self._writer_id)
+                except BaseException:
+                    lock_file.close()
+                    raise
+                self._lock_file = lock_file
+                self._background = Background(self._housekeep, self._interval_s)
+            return self._lock_file
+
+    # --- housekeeping ---
+
+    def checkpoint(self) -> int:
+        self._check_open()
+        with self._errors():
+            self._start_writing()
+            journals = list(layout.journals(self._disk))
+            return self._fold_all(journals)
+
+    def close(self) -> None:
+        if self._closed or self._process != os.getpid():
+            return
+        self._closed = True
+        if self._background is not None:
+            self._background.stop()
+        clean = False
+        try:
+            with self._errors():
+                if self._lock_file is not None:
+                    self._fold_all(list(self._to_fold))
+                    self._inherit()
+                clean = True
+        finally:
+            for entry in self._entries.values():
+                entry.file.close()
+            self._entries.clear()
+            if self._registration is not None:
+                self._registration.leave(clean=clean)
+            if self._lock_file is not None:
+                self._lock_file.close()
+
+    def _inherit(self) -> None:
+        """Folds and sweeps what crashed writers left."""
+        dead = writers.dead_writers(self._disk)
+        if dead:
+            self._fold_all(list(layout.journals(self._disk)))
+            for writer_id in dead:
+                writers.sweep(self._disk, writer_id)
+
+    def _fold_all(self, documents: list[DocumentId]) -> int:
+        """Folds documents to rest; goes on after an error and raises the first one."""
+        folded = 0
+        first: Exception | None = None
+        for document in documents:
+            try:
+                folded += self._fold_to_rest(document)
+            except (OSError, PlainstateError) as error:
+                first = first or error
+        if first is not None:
+            raise first
+        return folded
+
+    def _fold_to_rest(self, document: DocumentId) -> bool:
+        entry = self._entries.get(document) or _Entry(self._services, document)
+        lock_file = self._start_writing()
+        entry.lock.acquire(lock_file, self._lock_timeout_s)
+        try:
+            entry.file.refresh()
+            return entry.file.fold(rest=True)
+        finally:
+            if document not in self._entries:
+                entry.file.close()
+            self._finish(entry, lock_file)
+
+    def _housekeep(self) -> None:
+        """Syncs what is due and folds what is quiet; runs in the background."""
+        with self._mutex:
+            unsynced, self._unsynced = self._unsynced, set()
+            quiet_since = time.monotonic() - self._quiet_fold_s
+            quiet = [name for name, written in self._to_fold.items() if written < quiet_since]
+        for document in unsynced:
+            self._try(document, lambda file: file.sync())
+        for document in quiet:
+            self._try(document, lambda file: file.fold(rest=True))
+
+    def _try(self, document: DocumentId, work: Callable[[FileDocument], object]) -> None:
+        lock_file = self._lock_file
+        with self._mutex:
+            entry = self._entries.get(document) or _Entry(self._services, document)
+        if lock_file is None or not entry.lock.try_acquire(lock_file):
+            return  # somebody is writing: it is not quiet
+        try:
+            entry.file.refresh()
+            work(entry.file)
+        except (OSError, PlainstateError):
+            # nothing is lost, the journal holds it; checkpoint and close report what stays
+            entry.file.postpone_fold()
+        finally:
+            self._finish(entry, lock_file)
+
+    # --- small things ---
+
+    def _now(self) -> str:
+        return times.format(self._clock_ns() // 1000 * 1000)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the store is closed", hint="Open it again with open_store.")
+        if self._process != os.getpid():
+            raise UsageError(
+                "the store was opened before fork()", hint="Open it anew in the child process."
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Gives every system error its place in the error tree."""
+        try:
+            yield
+        except PlainstateError:
+            raise
+        except OSError as error:
+            path = error.filename if isinstance(error.filename, str) else self._disk.base
+            raise storage_error(error, self._disk.shown(path)) from error

@@ -1,0 +1,83 @@
+"""A document of the file engine while one caller holds its lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plainstate.engines.file.group import Moved, Pending
+from plainstate.types import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from plainstate.engines.file.document import FileDocument
+    from plainstate.types import Commit, Json, Patch
+
+__all__ = ["LockedFile"]
+
+
+class LockedFile:
+    """See `engines.base.LockedDocument`."""
+
+    def __init__(
+        self,
+        file: FileDocument,
+        errors: Callable[[], AbstractContextManager[None]],
+        release: Callable[[], None],
+    ) -> None:
+        self._file = file
+        self._errors = errors
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def head(self) -> Head:
+        with self._errors():
+            self._file.settle_edit()
+        at = self._file.position
+        return Head(
+            exists=at.version is not None,
+            seq=at.seq,
+            version=at.version,
+            load_value=self._load,
+            load_summary=lambda: at.summary or self._file.summarize(self._load()),
+        )
+
+    def append(self, patch: Patch, tx_id: str | None = None) -> Commit:
+        def change(head: Head) -> Patch:
+            head.value()  # so that the patch is checked against it
+            return patch
+
+        pending = Pending(change, tx_id, None, sync=True)
+        with self._errors():
+            self._file.commit([pending])
+            return pending.outcome()
+
+    def replace(self, value: Json, tx_id: str | None = None) -> Commit:
+        with self._errors():
+            return self._file.replace(value, tx_id=tx_id, expected=None)
+
+    def release(self) -> None:
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
+
+    def __enter__(self) -> LockedFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _load(self) -> Json:
+        with self._errors():
+            while True:
+                try:
+                    return self._file.load()
+                except Moved:
+                    self._file.refresh()

@@ -1,0 +1,112 @@
+"""The lock of one document, across threads and processes.
+
+One file, `.plainstate/lock`, serves all documents: each has a byte of its own,
+chosen by a hash of its name.  The kernel drops the lock when its holder dies, so
+nobody ever waits for a dead process (J-6).  Between threads of one handle,
+which share the descriptor, a mutex does the same.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from plainstate.errors import LockTimeoutError, UsageError
+
+if TYPE_CHECKING:
+    from plainstate.fs.base import FileSystem
+    from plainstate.types import DocumentId
+
+__all__ = ["DocumentLock", "LockFile"]
+
+_FIRST_PAUSE_S: Final = 0.00005
+_LONGEST_PAUSE_S: Final = 0.002
+
+
+class LockFile:
+    """The file whose bytes are locked.  It is never replaced or removed."""
+
+    def __init__(self, fs: FileSystem, path: str) -> None:
+        self.fs = fs
+        self._path = path
+        self.fd = fs.open_lock(path)
+
+    def close(self) -> None:
+        """Closes the file, which drops every lock held through it."""
+        self.fs.close(self.fd)
+
+
+class DocumentLock:
+    """The lock of one document.  Waits with growing pauses, up to a timeout."""
+
+    def __init__(self, document: DocumentId) -> None:
+        self._document = document
+        name = f"{document.kind}:{document}".encode()
+        self._byte = int.from_bytes(blake2b(name, digest_size=8).digest()) >> 2  # fits off_t
+        self._mutex = threading.Lock()
+        self._holder: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether some thread of this handle holds it."""
+        return self._mutex.locked()
+
+    def acquire(self, file: LockFile, timeout_s: float) -> None:
+        """Takes the lock.
+
+        Raises:
+            LockTimeoutError: another writer held it all the time.
+            UsageError: this very thread holds it.
+        """
+        if self._holder == threading.get_ident():
+            raise UsageError(
+                f"{self._document} is written inside its own transaction",
+                hint="Change the transaction's `value` instead of calling the store.",
+            )
+        deadline = time.monotonic() + timeout_s
+        if not self._mutex.acquire(blocking=False) and not self._mutex.acquire(timeout=timeout_s):
+            raise self._timeout(timeout_s)
+        try:
+            pause = _FIRST_PAUSE_S
+            while not file.fs.try_lock(file.fd, self._byte):
+                if time.monotonic() >= deadline:
+                    raise self._timeout(timeout_s)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+        except BaseException:
+            self._mutex.release()
+            raise
+        self._holder = threading.get_ident()
+
+    def try_acquire(self, file: LockFile) -> bool:
+        """Takes the lock if nobody holds it."""
+        if not self._mutex.acquire(blocking=False):
+            return False
+        try:
+            taken = file.fs.try_lock(file.fd, self._byte)
+        except BaseException:
+            self._mutex.release()
+            raise
+        if not taken:
+            self._mutex.release()
+        return taken
+
+    def release(self, file: LockFile) -> None:
+        """Gives the lock back; any thread may do it."""
+        self._holder = None
+        try:
+            file.fs.unlock(file.fd, self._byte)
+        finally:
+            self._mutex.release()
+
+    def _timeout(self, timeout_s: float) -> LockTimeoutError:
+        return LockTimeoutError(
+            f"{self._document} was locked by another writer for {timeout_s:g} s",
+            hint="Try again; if it goes on, look for a stopped or very long transaction.",
+            document=str(self._document),
+            timeout_s=timeout_s,
+        )
+
+

@@ -1,0 +1,249 @@
+"""Reading a document without a lock (J-6).
+
+The journal is read first, then the snapshot, and then both names are looked at
+again: the pair counts only if neither file was replaced meanwhile.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from plainstate.core import codec
+from plainstate.core.record import HeadRecord, Record, parse
+from plainstate.core.replay import Basis, find_basis, replay
+from plainstate.engines.file.disk import stamp_of
+from plainstate.errors import (
+    DamagedError,
+    ForeignJournalError,
+    InvalidValueError,
+    OutcomeUnknownError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from plainstate.engines.file.disk import Disk, File
+    from plainstate.types import DocumentId, Json, Kind
+
+__all__ = [
+    "FileSnapshot",
+    "Reading",
+    "check_records",
+    "digest_of",
+    "empty_head",
+    "read_document",
+    "read_resting",
+    "unknown_outcome",
+]
+
+_ATTEMPTS: Final = 1000
+
+
+def empty_head(document: DocumentId) -> HeadRecord:
+    """The head of a document that nobody ever wrote."""
+    return HeadRecord(
+        plainstate=1,
+        document=str(document),
+        kind=document.kind,
+        seq=0,
+        version=None,
+        snapshot=None,
+        time="",
+    )
+
+
+def unknown_outcome(shown: str, error: OSError) -> OutcomeUnknownError:
+    """The error for a write that could neither be made durable nor taken back."""
+    return OutcomeUnknownError(
+        f"{shown}: {error.strerror}; what was written may or may not be there after a restart",
+        hint="Check the disk, then retry with the same tx_id: that is safe either way.",
+        path=shown,
+        errno=error.errno,
+    )
+
+
+def digest_of(data: bytes) -> str:
+    """BLAKE2b-128 in hex, the digest of a snapshot's bytes."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+class FileSnapshot:
+    """A snapshot file that is read, hashed and decoded only when asked."""
+
+    def __init__(self, stamp: tuple[int, int, int], read: Callable[[], bytes], kind: Kind, shown: str) -> None:
+        self.stamp = stamp
+        self._read = read
+        self._kind = kind
+        self._shown = shown
+        self._digest: str | None = None
+
+    @classmethod
+    def at(cls, disk: Disk, document: DocumentId) -> FileSnapshot | None:
+        """The snapshot as it lies there now; `None` if there is none.  One stat(2)."""
+        path = disk.snapshot(document)
+        status = disk.fs.stat(path)
+        if status is None:
+            return None
+
+        def read() -> bytes:
+            file = disk.read_file(path)
+            return b"" if file is None else file.data
+
+        return cls(stamp_of(status), read, document.kind, disk.shown(path))
+
+    def digest(self) -> str:
+        """BLAKE2b-128 of its bytes, in hex."""
+        if self._digest is None:
+            self._digest = digest_of(self._read())
+        return self._digest
+
+    def value(self) -> Json:
+        """The decoded content.
+
+        Raises:
+            DamagedError: it is not JSON, or not UTF-8.
+        """
+        data = self._read()
+        try:
+            return data.decode("utf-8") if self._kind == "markdown" else codec.decode(data)
+        except (InvalidValueError, UnicodeDecodeError) as error:
+            raise DamagedError(
+                f"{self._shown} is not readable: {error}",
+                hint="Correct the file by hand, or restore it from a copy; it is left as it is.",
+                path=self._shown,
+                line=0,
+            ) from error
+
+
+class Reading(NamedTuple):
+    """A document as the disk holds it.
+
+    Attributes:
+        basis: which transactions count.
+        snapshot: the snapshot file, `None` if there is none.
+        records: the journal's, or the resting head alone.
+        journal: whether there is a journal with an intact head.
+    """
+
+    basis: Basis
+    snapshot: FileSnapshot | None
+    records: Sequence[Record]
+    journal: bool
+
+    def value(self, disk: Disk, document: DocumentId) -> Json:
+        """Replays the document; `None` if it is absent."""
+        path = disk.shown(disk.snapshot(document))
+        return replay(self.basis, self.snapshot, document=str(document), path=path)
+
+
+def read_document(disk: Disk, document: DocumentId, *, salvage: bool = False) -> Reading:
+    """Reads journal and snapshot as one consistent pair.
+
+    Args:
+        disk: the store.
+        document: what to read.
+        salvage: take the intact lines before a damaged one instead of raising.
+
+    Raises:
+        DamagedError: a line that was acknowledged is not intact.
+        StorageError: the document was replaced during every attempt.
+    """
+    disk.check_folder(document.category)
+    before = None
+    for _ in range(_ATTEMPTS):
+        reading, damage, seen = _attempt(disk, document)
+        if damage is not None and not salvage:
+            # a line may look damaged while its writer repairs the tail: look twice
+            if before == seen:
+                raise damage
+            before = seen
+        elif reading is not None:
+            return reading
+    shown = disk.shown(disk.snapshot(document))
+    raise StorageError(f"{shown} changed during every attempt to read it", hint="Try again.", path=shown)
+
+
+def _attempt(
+    disk: Disk, document: DocumentId
+) -> tuple[Reading | None, DamagedError | None, object]:
+    journal_path, snapshot_path = disk.journal(document), disk.snapshot(document)
+    journal_file = disk.read_file(journal_path)
+    damage = None
+    records: Sequence[Record] = []
+    if journal_file is not None:
+        journal = parse(journal_file.data, path=disk.shown(journal_path))
+        damage, records = journal.damage, journal.records
+        check_records(records, document, disk.shown(journal_path))
+    has_journal = bool(records)
+    if not records:
+        records = [read_resting(disk, document)]
+    file = disk.read_file(snapshot_path)
+    snapshot = None
+    if file is not None:
+        data = file.data
+        snapshot = FileSnapshot(file.stamp, lambda: data, document.kind, disk.shown(snapshot_path))
+    basis = find_basis(records, snapshot)
+    seen = (journal_file, file)
+    stable = _unchanged(disk, journal_path, journal_file, grown=basis.kind == "clean") and (
+        _unchanged(disk, snapshot_path, file, grown=False)
+    )
+    if stable and not has_journal and basis.kind != "clean":
+        stable = records == [read_resting(disk, document)]
+    if not stable:
+        return None, damage, seen
+    return Reading(basis, snapshot, records, has_journal), damage, seen
+
+
+def _unchanged(disk: Disk, path: str, file: File | None, *, grown: bool) -> bool:
+    """Whether a file is still the one read; `grown` allows that it has become longer."""
+    status = disk.fs.stat(path)
+    if status is None or file is None:
+        return status is None and file is None
+    size, inode, modified = file.stamp
+    if grown:
+        return status.st_ino == inode and status.st_size >= size
+    return (status.st_size, status.st_ino, status.st_mtime_ns) == (size, inode, modified)
+
+
+def read_resting(disk: Disk, document: DocumentId) -> HeadRecord:
+    """The head of a document at rest; an empty one if it never had one."""
+    path = disk.resting(document)
+    file = disk.read_file(path)
+    if file is None:
+        return empty_head(document)
+    journal = parse(file.data, path=disk.shown(path))
+    head = journal.records[0] if len(journal.records) == 1 else None
+    if not isinstance(head, HeadRecord) or journal.torn:
+        raise journal.damage or DamagedError(
+            f"{disk.shown(path)} does not hold one head line",
+            hint="Remove this file: the document itself is whole, only its numbering starts anew.",
+            path=disk.shown(path),
+            line=1,
+        )
+    check_records([head], document, disk.shown(path))
+    return head
+
+
+def check_records(records: Sequence[Record], document: DocumentId, path: str) -> None:
+    """Refuses a journal that begins without a head or belongs elsewhere."""
+    if not records:
+        return
+    head = records[0]
+    if not isinstance(head, HeadRecord):
+        raise DamagedError(
+            f"{path}, line 1: the journal does not begin with a head",
+            hint="Restore the file from a copy, or move it aside.",
+            path=path,
+            line=1,
+        )
+    if (head.document, head.kind) != (str(document), document.kind):
+        raise ForeignJournalError(
+            f"{path} belongs to {head.document} ({head.kind}), not to {document}",
+            hint="Move it back beside its document, or aside; rename documents with "
+            "`plainstate mv` or StateStore.rename.",
+            path=path,
+            line=1,
+            belongs_to=head.document,
+        )

@@ -1,0 +1,76 @@
+"""The file system seam: every call plainstate makes to the disk.
+
+Tests put another implementation here: one that fails the N-th call, or one
+that keeps what a power cut would leave.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+__all__ = ["FileSystem"]
+
+
+class FileSystem(Protocol):
+    """System calls by their meaning.  Paths are absolute; errors are `OSError`."""
+
+    def open_read(self, path: str) -> int:
+        """Opens a regular file for reading; never follows a symbolic link."""
+
+    def open_append(self, path: str, *, create: bool = False) -> int:
+        """Opens a regular file for reading and appending.
+
+        With `create` it must not exist yet (mode 0600).
+        """
+
+    def open_lock(self, path: str) -> int:
+        """Opens a file to lock, creating it where it is missing (mode 0600)."""
+
+    def close(self, fd: int) -> None:
+        """Closes a descriptor, which releases its locks."""
+
+    def read(self, fd: int, offset: int, size: int) -> bytes:
+        """Reads up to `size` bytes at `offset`; fewer only at the end of the file."""
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        """Appends; may write fewer bytes than given, as write(2) may."""
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cuts a file to `size` bytes."""
+
+    def sync(self, fd: int) -> None:
+        """Makes a file's data durable, and the size needed to read it: fdatasync(2)."""
+
+    def sync_folder(self, path: str) -> None:
+        """Makes the names in a folder durable."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Moves a file, replacing the target: rename(2)."""
+
+    def unlink(self, path: str) -> None:
+        """Removes a file's name."""
+
+    def make_folder(self, path: str) -> None:
+        """Creates one folder (mode 0700); its parent exists."""
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """lstat(2); `None` if there is no such file."""
+
+    def stat_open(self, fd: int) -> os.stat_result:
+        """fstat(2)."""
+
+    def list_folder(self, path: str) -> Iterable[tuple[str, bool]]:
+        """Names in a folder and whether each is itself a folder (no links)."""
+
+    def try_lock(self, fd: int, offset: int) -> bool:
+        """Takes the lock on one byte, if nobody has it; released with the descriptor.
+
+        It excludes other descriptors of the file, of this process or another.
+        """
+
+    def unlock(self, fd: int, offset: int) -> None:
+        """Gives the lock on one byte back."""

@@ -1,0 +1,115 @@
+"""The seam on Linux.
+
+Locks are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes:
+they belong to the descriptor, so a killed process holds none, closing another
+descriptor of the file does not drop them, and one file serves any number of
+documents.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["PosixFileSystem"]
+
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+
+
+class PosixFileSystem:
+    """System calls, one each."""
+
+    def open_read(self, path: str) -> int:
+        return _regular(os.open(path, _READ), path)
+
+    def open_append(self, path: str, *, create: bool = False) -> int:
+        if create:
+            return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        return _regular(os.open(path, _APPEND), path)
+
+    def open_lock(self, path: str) -> int:
+        return os.open(path, _LOCK, 0o600)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def read(self, fd: int, offset: int, size: int) -> bytes:
+        data = os.pread(fd, size, offset)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        while data:
+            offset += len(data)
+            size -= len(data)
+            data = os.pread(fd, size, offset)
+            parts.append(data)
+        return b"".join(parts)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        return os.write(fd, data)
+
+    def truncate(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
+
+    def sync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def sync_folder(self, path: str) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def rename(self, source: str, target: str) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: str) -> None:
+        os.unlink(path)
+
+    def make_folder(self, path: str) -> None:
+        os.mkdir(path, 0o700)
+
+    def stat(self, path: str) -> os.stat_result | None:
+        try:
+            return os.lstat(path)
+        except FileNotFoundError:
+            return None
+
+    def stat_open(self, fd: int) -> os.stat_result:
+        return os.fstat(fd)
+
+    def list_folder(self, path: str) -> Iterable[tuple[str, bool]]:
+        with os.scandir(path) as entries:
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
+    def try_lock(self, fd: int, offset: int) -> bool:
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, offset, 1, 0))
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        return True
+
+    def unlock(self, fd: int, offset: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, 0, offset, 1, 0))
+
+
+def _regular(fd: int, path: str) -> int:
+    """Refuses what is not a plain file: a FIFO or device would hang or worse."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ELOOP, "not a regular file", path)
+    return fd

@@ -1,0 +1,55 @@
+"""Every limit, with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_NAME_BYTES: Final = 240
+"""UTF-8 bytes of a document name or one category part: 255 is what ext4, xfs
+and btrfs allow, and the suffix `.jsonl` must fit."""
+
+MAX_CATEGORY_PARTS: Final = 16
+"""Depth of nested categories: with MAX_CATEGORY_BYTES keeps paths far below PATH_MAX."""
+
+MAX_CATEGORY_BYTES: Final = 1024
+"""UTF-8 bytes of a whole category, for the same reason."""
+
+MAX_NESTING: Final = 128
+"""Levels of arrays and objects in a document: serde_json, the ancestor's
+reader, stops at 128, and recursion stays far from Python's own limit."""
+
+MAX_INTEGER_DIGITS: Final = 4300
+"""Decimal digits of an integer: Python's own conversion limit
+(sys.set_int_max_str_digits), which guards against quadratic parsing."""
+
+MAX_WRITE_BYTES: Final = 8 * 1024 * 1024
+"""Default for one write (a message, a patch, a whole document).  More is
+nearly always an accident of an agent; `max_write_bytes=` raises it."""
+
+MAX_TX_ID_BYTES: Final = 128
+"""A transaction id is stored with its line and 64 times in each head."""
+
+RECENT_TX_IDS: Final = 64
+"""How many transaction ids of a document are remembered for safe retries."""
+
+FOLD_FLOOR_BYTES: Final = 64 * 1024
+"""A journal below this is never folded by an append: a fold costs several
+syncs, which 64 KiB of appends make cheap."""
+
+FOLD_RATIO: Final = 3
+"""An append folds when the journal exceeds a third of its snapshot: replaying
+costs about four times as much a byte as decoding a snapshot, so a load stays
+below 2.5 times a folded one, and folding stays constant per append."""
+
+QUIET_FOLD_S: Final = 5.0
+"""A document that nobody wrote for this long is folded in the background, so
+that its plain file is complete soon after the last turn."""
+
+SYNC_INTERVAL_S: Final = 0.1
+"""Default interval of durability="periodic": what a power cut may lose."""
+
+LOCK_TIMEOUT_S: Final = 30.0
+"""How long a writer waits for another one before it gives up."""
+
+MAX_OPEN_DOCUMENTS: Final = 256
+"""Journals kept open per store handle; the least recently used is closed."""

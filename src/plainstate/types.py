@@ -1,0 +1,142 @@
+"""The small value types that every layer shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Change",
+    "Commit",
+    "Document",
+    "DocumentId",
+    "Durability",
+    "Head",
+    "Json",
+    "Kind",
+    "Patch",
+    "State",
+    "Transaction",
+]
+
+Json: TypeAlias = Any
+"""A JSON tree: dict with str keys, list, str, int, float, bool or None."""
+
+Patch: TypeAlias = list[dict[str, Any]]
+"""A JSON Patch (RFC 6902): a list of operations."""
+
+Kind: TypeAlias = Literal["json", "markdown"]
+"""What a document is: a JSON tree or a Markdown text."""
+
+Durability: TypeAlias = Literal["commit", "periodic", "os"]
+"""When a write is acknowledged: see `docs/durability.md`."""
+
+
+class DocumentId(Struct, frozen=True, order=True):
+    """Names one document; `category` and `name` are already validated."""
+
+    category: str
+    name: str
+    kind: Kind = "json"
+
+    def __str__(self) -> str:
+        return f"{self.category}/{self.name}"
+
+
+class Commit(Struct, frozen=True):
+    """What a write reports once it is acknowledged.
+
+    Attributes:
+        seq: position in the document's order of transactions, from 1.
+        version: the version after it, opaque.
+        tx_id: the transaction's id.
+        duplicate: the id was committed before; nothing was done again.
+    """
+
+    seq: int
+    version: str
+    tx_id: str
+    duplicate: bool = False
+
+
+class State(Struct, frozen=True):
+    """A document as an engine reads it: `value` is the caller's own copy."""
+
+    value: Json
+    seq: int
+    version: str
+
+
+class Document(Struct, frozen=True):
+    """A document as `StateStore.read` gives it.
+
+    Attributes:
+        value: JSON tree, or text of a Markdown document.
+        version: pass it as `if_version=` to refuse overwriting newer work.
+    """
+
+    value: Json
+    version: str
+
+
+class Transaction(Struct, frozen=True):
+    """One committed transaction of a document.
+
+    Attributes:
+        seq: its position, from 1.
+        tx_id: its id.
+        time: when it was committed, RFC 3339 in UTC.
+        patch: what it changed.
+    """
+
+    seq: int
+    tx_id: str
+    time: str
+    patch: Patch
+
+
+class Head:
+    """A document's newest state as a writer sees it under the lock.
+
+    Attributes:
+        exists: whether the document is there.
+        seq: the last transaction's number; 0 if there never was one.
+        version: the current version, `None` where the document is absent.
+    """
+
+    __slots__ = ("_load_summary", "_load_value", "exists", "seq", "version")
+
+    def __init__(
+        self,
+        *,
+        exists: bool,
+        seq: int,
+        version: str | None,
+        load_value: Callable[[], Json],
+        load_summary: Callable[[], dict[str, Json] | None],
+    ) -> None:
+        self.exists = exists
+        self.seq = seq
+        self.version = version
+        self._load_value = load_value
+        self._load_summary = load_summary
+
+    def value(self) -> Json:
+        """The whole value, `None` if absent.  Costs a load; do not modify it."""
+        return self._load_value()
+
+    def summary(self) -> dict[str, Json] | None:
+        """The session's summary, `None` if this is not a session.  Cheap: it
+        is carried along from commit to commit (see `core/summary.py`)."""
+        return self._load_summary()
+
+
+if TYPE_CHECKING:
+    Change: TypeAlias = Callable[[Head], Patch]
+    """Makes a patch from the newest state; runs under the document's lock."""
+else:
+    Change = Any
