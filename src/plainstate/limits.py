@@ -14,12 +14,12 @@ MAX_CATEGORY_PARTS: Final = 16
 MAX_CATEGORY_BYTES: Final = 1024
 """UTF-8 bytes of a whole category, for the same reason."""
 
-MAX_NESTING: Final = 128
-"""Levels of arrays and objects in a document: serde_json, the ancestor's
-reader, stops at 128, and recursion stays far from Python's own limit."""
+MAX_NESTING: Final = 127
+"""Levels of arrays and objects in a document: what serde_json, the ancestor's
+reader, accepts, and far from Python's own recursion limit."""
 
 MAX_INTEGER_DIGITS: Final = 4300
-"""Decimal digits of an integer: Python's own conversion limit
+"""Characters of an integer, sign included: Python's own conversion limit
 (sys.set_int_max_str_digits), which guards against quadratic parsing."""
 
 MAX_WRITE_BYTES: Final = 8 * 1024 * 1024

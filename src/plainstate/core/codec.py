@@ -157,7 +157,7 @@ def _copy_dict(value: dict[Any, Json], room: int, convert: _Convert) -> dict[str
             simple = type(item) is str and item.isascii()
             copy[plain] = item if simple else _copy(item, room, convert)
     except RefusedError as refused:
-        refused.path.append(key)
+        refused.add_step(key)
         raise
     return copy
 
@@ -171,7 +171,7 @@ def _copy_list(value: list[Json] | tuple[Json, ...], room: int, convert: _Conver
             simple = type(item) is str and item.isascii()
             copy.append(item if simple else _copy(item, room, convert))
     except RefusedError as refused:
-        refused.path.append(len(copy))
+        refused.add_step(str(len(copy)))
         raise
     return copy
 
@@ -222,7 +222,7 @@ def _check_float(number: float) -> float:
 
 
 class RefusedError(Exception):
-    """Why a value is refused; each level adds its key to `path` on the way out.
+    """Why a value is refused; each level adds its step on the way out.
 
     It never leaves the core: `at_its_place` makes the public error of it.
     """
@@ -232,12 +232,17 @@ class RefusedError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
-        self.path: list[object] = []
+        self._steps: list[str] = []
+
+    def add_step(self, key: object) -> None:
+        """Adds the key one level up.  A pointer cannot name a key that is not text."""
+        if isinstance(key, str):
+            self._steps.append(str.__str__(key))
 
     def at_its_place(self) -> InvalidValueError:
-        """The public error.  Keys may be anything here, even what does not print."""
-        parts = [str(key).encode(errors="backslashreplace").decode() for key in self.path[::-1]]
-        place = pointer.format(parts)
+        """The public error; a lone surrogate is escaped, so that it prints."""
+        place = pointer.format(reversed(self._steps))
+        place = place.encode(errors="backslashreplace").decode()
         where = f", at {place}" if place else ""
         return InvalidValueError(f"{self.reason}{where}", hint=self.hint, pointer=place)
 

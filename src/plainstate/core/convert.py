@@ -138,7 +138,7 @@ def _refuse_sets(value: object) -> None:
         try:
             _refuse_sets(item)
         except codec.RefusedError as refused:
-            refused.path.append(key)
+            refused.add_step(key)
             raise
 
 
@@ -147,7 +147,7 @@ def _members(value: Any) -> Iterable[tuple[object, object]]:
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list | tuple):
-        return enumerate(value)
+        return [(str(index), item) for index, item in enumerate(value)]
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return [(shown, getattr(value, name)) for shown, name in names]

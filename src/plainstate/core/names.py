@@ -73,7 +73,7 @@ def check_name(name: str) -> str:
     Raises:
         InvalidNameError: it breaks the rule in this module's docstring.
 
-    Cost: 0.4 µs for a plain one.
+    Cost: 0.3 µs for a plain one.
 
     Example:
         >>> check_name("plan-2026")
@@ -98,7 +98,7 @@ def check_category(category: str) -> str:
     Raises:
         InvalidNameError: it breaks the rule in this module's docstring.
 
-    Cost: 0.6 µs for a plain one.
+    Cost: 1 µs for a plain one.
 
     Example:
         >>> check_category("projects/alpha")

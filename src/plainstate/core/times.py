@@ -77,7 +77,7 @@ def format(ns: int) -> str:
     Raises:
         InvalidValueError: outside the years 1 to 9999.
 
-    Cost: 0.6 µs.
+    Cost: 1.1 µs.
 
     Example:
         >>> format(1_000_000_000), format(1)

@@ -21,6 +21,7 @@ from plainstate.engines.file.group import Pending
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.locks import DocumentLock, LockFile
 from plainstate.engines.file.reader import read_document
+from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import NotFoundError, PlainstateError, UsageError, storage_error
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import (
@@ -270,6 +271,7 @@ class FileEngine:
 
     def _entry(self, document: DocumentId) -> _Entry:
         self._check_open()
+        refuse_if_held(self, document)
         with self._mutex:
             entry = self._entries.get(document)
             if entry is None:
@@ -360,6 +362,7 @@ class FileEngine:
         return folded
 
     def _fold_to_rest(self, document: DocumentId) -> bool:
+        refuse_if_held(self, document)
         entry = self._entries.get(document) or _Entry(self._services, document)
         lock_file = self._start_writing()
         entry.lock.acquire(lock_file, self._lock_timeout_s)

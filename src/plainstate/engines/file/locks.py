@@ -13,7 +13,7 @@ import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from plainstate.errors import LockTimeoutError, UsageError
+from plainstate.errors import LockTimeoutError
 
 if TYPE_CHECKING:
     from plainstate.fs.base import FileSystem
@@ -46,7 +46,6 @@ class DocumentLock:
         name = f"{document.kind}:{document}".encode()
         self._byte = int.from_bytes(blake2b(name, digest_size=8).digest()) >> 2  # fits off_t
         self._mutex = threading.Lock()
-        self._holder: int | None = None
 
     @property
     def held(self) -> bool:
@@ -58,13 +57,7 @@ class DocumentLock:
 
         Raises:
             LockTimeoutError: another writer held it all the time.
-            UsageError: this very thread holds it.
         """
-        if self._holder == threading.get_ident():
-            raise UsageError(
-                f"{self._document} is written inside its own transaction",
-                hint="Change the transaction's `value` instead of calling the store.",
-            )
         deadline = time.monotonic() + timeout_s
         if not self._mutex.acquire(blocking=False) and not self._mutex.acquire(timeout=timeout_s):
             raise self._timeout(timeout_s)
@@ -78,7 +71,6 @@ class DocumentLock:
         except BaseException:
             self._mutex.release()
             raise
-        self._holder = threading.get_ident()
 
     def try_acquire(self, file: LockFile) -> bool:
         """Takes the lock if nobody holds it."""
@@ -95,7 +87,6 @@ class DocumentLock:
 
     def release(self, file: LockFile) -> None:
         """Gives the lock back; any thread may do it."""
-        self._holder = None
         try:
             file.fs.unlock(file.fd, self._byte)
         finally:

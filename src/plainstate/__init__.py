@@ -1,0 +1,48 @@
+"""plainstate: agent state in plain files.
+
+    from plainstate import open_store
+
+    with open_store("./state") as store:
+        store.append_user_message("s-1", "Hello", user_id="ada")
+        store.append_agent_response("s-1", "Hi, Ada!")
+
+Start reading at `store.py`; `docs/architecture.md` shows the way a message takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plainstate import errors
+from plainstate.errors import PlainstateError
+from plainstate.session import AgentResponse, Session, SessionId, SessionSummary, UserMessage
+from plainstate.store import StateStore, open_store
+from plainstate.types import Commit, Document
+
+if TYPE_CHECKING:
+    from plainstate.aio import AsyncStateStore
+
+__all__ = [
+    "AgentResponse",
+    "AsyncStateStore",
+    "Commit",
+    "Document",
+    "PlainstateError",
+    "Session",
+    "SessionId",
+    "SessionSummary",
+    "StateStore",
+    "UserMessage",
+    "errors",
+    "open_store",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncStateStore":  # imports asyncio, which the blocking face does not need
+        from plainstate.aio import AsyncStateStore
+
+        return AsyncStateStore
+    raise AttributeError(f"module 'plainstate' has no attribute {name!r}")

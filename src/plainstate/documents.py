@@ -1,0 +1,391 @@
+"""The store's methods for documents: Markdown texts and JSON trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from plainstate.core import codec, convert, names, patch, pointer
+from plainstate.errors import (
+    DamagedError,
+    InvalidNameError,
+    InvalidPatchError,
+    InvalidValueError,
+    NotFoundError,
+    UsageError,
+)
+from plainstate.transaction import DocumentTransaction
+from plainstate.types import Commit, Document, DocumentId
+
+if TYPE_CHECKING:
+    from plainstate.engines.base import Engine
+    from plainstate.types import Change, Durability, Head, Json, Kind, Patch
+
+__all__ = ["DocumentMethods", "document_id"]
+
+T = TypeVar("T")
+
+_KINDS: tuple[Kind, ...] = ("json", "markdown")
+
+
+class DocumentMethods:
+    """Documents: whole saves, patches, transactions, appended notes, lists."""
+
+    _engine: Engine
+
+    def save_markdown(
+        self,
+        category: str,
+        name: str,
+        text: str,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> Commit:
+        """Saves a Markdown document, `<category>/<name>.md`, byte for byte.
+
+        Args:
+            category: folder, may be nested: `a/b/c`.
+            name: file name without suffix.
+            text: the whole text.
+            if_version: refuse unless this is the current version.
+            tx_id: makes a retry safe: the same id is committed once.
+
+        Raises:
+            ConflictError: `if_version` is not current.
+
+        Cost: a temporary file, two syncs and a rename, whatever `durability` says.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     _ = store.save_markdown("notes", "plan", "# Plan")
+            ...     store.load_markdown("notes", "plan")
+            '# Plan'
+        """
+        document = document_id(category, name, "markdown")
+        return self._engine.replace(
+            document, _text(text), tx_id=_tx_id(tx_id), expected=_version(if_version)
+        )
+
+    def load_markdown(self, category: str, name: str) -> str | None:
+        """Loads a Markdown document; `None` if there is none.
+
+        Raises:
+            DamagedError: the file is not UTF-8.
+        """
+        state = self._engine.read(document_id(category, name, "markdown"))
+        return None if state is None else str(state.value)
+
+    def append_markdown(
+        self,
+        category: str,
+        name: str,
+        text: str,
+        *,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Appends to a Markdown document, creating it where it is absent.
+
+        Nothing is added: end your lines yourself.  The text is in the journal at
+        once and in the `.md` file with the next fold.
+
+        Cost: one fdatasync, at any length.
+        """
+        added = _text(text)
+
+        def change(head: Head) -> Patch:
+            return [{"op": "add", "path": "/-" if head.exists else "", "value": added}]
+
+        document = document_id(category, name, "markdown")
+        return self._engine.append(document, change, tx_id=_tx_id(tx_id), durability=durability)
+
+    def save_json(
+        self,
+        category: str,
+        name: str,
+        value: Any,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> Commit:
+        """Saves a JSON document, `<category>/<name>.json`, as a whole.
+
+        Args:
+            category: folder, may be nested.
+            name: file name without suffix.
+            value: plain JSON, or a dataclass, attrs, msgspec or pydantic object.
+            if_version: refuse unless this is the current version.
+            tx_id: makes a retry safe.
+
+        Raises:
+            InvalidValueError: it is not exact JSON (NaN, a lone surrogate, …).
+            ValueTooLargeError: it is over the store's `max_write_bytes`.
+            ConflictError: `if_version` is not current.
+
+        Cost: as `save_markdown`.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     _ = store.save_json("plans", "today", {"steps": ["read", "write"]})
+            ...     store.load_json("plans", "today")
+            {'steps': ['read', 'write']}
+        """
+        document = document_id(category, name, "json")
+        return self._engine.replace(
+            document, convert.to_tree(value), tx_id=_tx_id(tx_id), expected=_version(if_version)
+        )
+
+    @overload
+    def load_json(self, category: str, name: str) -> Json | None: ...
+    @overload
+    def load_json(self, category: str, name: str, type: type[T]) -> T | None: ...
+    def load_json(self, category: str, name: str, type: type[T] | None = None) -> Json | T | None:
+        """Loads a JSON document; `None` if there is none.
+
+        Args:
+            category: folder.
+            name: file name without suffix.
+            type: gives a typed value instead of a plain tree.
+
+        Raises:
+            DamagedError: the file or its journal cannot be read.
+            EditConflictError: it was edited by hand in a way that needs a decision.
+            InvalidValueError: the document does not fit `type`.
+        """
+        state = self._engine.read(document_id(category, name, "json"))
+        if state is None:
+            return None
+        return state.value if type is None else convert.from_tree(state.value, type)
+
+    def read(self, category: str, name: str, *, kind: Kind = "json") -> Document | None:
+        """Loads a document together with its version, to be passed as `if_version=`."""
+        state = self._engine.read(document_id(category, name, kind))
+        return None if state is None else Document(state.value, state.version)
+
+    def patch(
+        self,
+        category: str,
+        name: str,
+        ops: Patch,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Changes parts of a JSON document: a JSON Patch (RFC 6902), as one transaction.
+
+        Args:
+            category: folder.
+            name: file name without suffix.
+            ops: the operations, e.g. `[{"op": "replace", "path": "/done", "value": True}]`.
+            if_version: refuse unless this is the current version.
+            tx_id: makes a retry safe.
+            durability: as the store's, for this call.
+
+        Raises:
+            InvalidPatchError: the patch is malformed.
+            PatchFailedError: it does not fit the document, or a `test` failed.
+            NotFoundError: there is no document.
+            ConflictError: `if_version` is not current.
+
+        Cost: one fdatasync, and a load of the document.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     _ = store.save_json("plans", "today", {"steps": []})
+            ...     _ = store.patch(
+            ...         "plans", "today", [{"op": "add", "path": "/steps/-", "value": "read"}]
+            ...     )
+            ...     store.load_json("plans", "today")
+            {'steps': ['read']}
+        """
+        document = document_id(category, name, "json")
+        return self._engine.append(
+            document,
+            _patching(document, _checked_patch(ops)),
+            tx_id=_tx_id(tx_id),
+            expected=_version(if_version),
+            durability=durability,
+        )
+
+    def transaction(
+        self, category: str, name: str, *, tx_id: str | None = None
+    ) -> DocumentTransaction:
+        """Reads, changes and commits a JSON document under its lock.
+
+        Use it in `with`: change `value` in place or assign it.  Leaving the block commits
+        the difference as one transaction; an exception commits nothing.
+
+        Raises:
+            LockTimeoutError: another writer held the document for too long.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     for _ in range(3):
+            ...         with store.transaction("counters", "visits") as doc:
+            ...             doc.value = (doc.value or 0) + 1
+            ...     store.load_json("counters", "visits")
+            3
+        """
+        return DocumentTransaction(
+            self._engine, document_id(category, name, "json"), _tx_id(tx_id)
+        )
+
+    def exists(self, category: str, name: str, *, kind: Kind | None = None) -> bool:
+        """Whether a document is there; of any kind, if none is given.
+
+        Raises:
+            DamagedError: it is there but cannot be read.
+        """
+        return bool(self._present(category, name, kind))
+
+    def delete_file(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> bool:
+        """Deletes a document; `False` if there is none.
+
+        Raises:
+            UsageError: there are both a `.md` and a `.json`, and `kind` does not choose.
+        """
+        document = self._the_one(category, name, kind)
+        expected = _version(if_version)
+        if document is None and tx_id is None:
+            return False
+        document = document or document_id(category, name, kind or "json")
+        return self._engine.delete(document, tx_id=_tx_id(tx_id), expected=expected) is not None
+
+    def rename(
+        self,
+        category: str,
+        name: str,
+        new_name: str,
+        *,
+        new_category: str | None = None,
+        kind: Kind | None = None,
+    ) -> Commit:
+        """Renames a document, or moves it to another category.
+
+        Raises:
+            NotFoundError: there is no such document.
+            AlreadyExistsError: the new name is taken.
+            UsageError: as in `delete_file`.
+        """
+        document = self._the_one(category, name, kind)
+        target = document_id(new_category or category, new_name, "json")
+        if document is None:
+            raise NotFoundError(
+                f"no document {category}/{name}",
+                hint="See list_category.",
+                document=f"{category}/{name}",
+            )
+        return self._engine.rename(
+            document, DocumentId(target.category, target.name, document.kind)
+        )
+
+    def list_category(self, category: str) -> list[str]:
+        """The names of the documents in a category, sorted; damaged ones included."""
+        names.check_category(category)
+        return sorted({document.name for document in self._engine.documents(category)})
+
+    def list_categories(self) -> list[str]:
+        """The categories that hold documents, sorted."""
+        return sorted(self._engine.categories())
+
+    def _the_one(self, category: str, name: str, kind: Kind | None) -> DocumentId | None:
+        present = self._present(category, name, kind)
+        if len(present) > 1:
+            raise UsageError(
+                f"{category}/{name} is both a .json and a .md document",
+                hint="Say which one: kind='json' or kind='markdown'.",
+            )
+        return present[0] if present else None
+
+    def _present(self, category: str, name: str, kind: Kind | None) -> list[DocumentId]:
+        kinds = _KINDS if kind is None else (kind,)
+        wanted = [document_id(category, name, one) for one in kinds]
+        return [document for document in wanted if self._is_there(document)]
+
+    def _is_there(self, document: DocumentId) -> bool:
+        try:
+            return self._engine.read(document) is not None
+        except DamagedError:
+            return True  # damaged is not absent
+
+
+def document_id(category: str, name: str, kind: Kind) -> DocumentId:
+    """Validates a document's name; the one place where every call passes.
+
+    Raises:
+        InvalidNameError: category, name or kind is not valid.
+    """
+    if kind not in _KINDS:
+        raise InvalidNameError(
+            f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
+        )
+    return DocumentId(names.check_category(category), names.check_name(name), kind)
+
+
+def _patching(document: DocumentId, operations: Patch) -> Change:
+    def change(head: Head) -> Patch:
+        if not head.exists:
+            raise NotFoundError(
+                f"no document {document}",
+                hint="Create it with save_json first.",
+                document=str(document),
+            )
+        head.value()  # so that the engine checks the patch against it
+        return operations
+
+    return change
+
+
+def _checked_patch(ops: Patch) -> Patch:
+    patch.validate(ops)
+    checked = []
+    for index, op in enumerate(ops):
+        if op["op"] == "remove" and op["path"] == "":
+            raise InvalidPatchError(
+                f"operation {index} would remove the whole document",
+                hint="Use delete_file.",
+                op_index=index,
+                pointer="",
+            )
+        members = {key: codec.check(op[key]) for key in ("op", "path", "from") if key in op}
+        if "value" in op and op["op"] in ("add", "replace", "test"):
+            members["value"] = convert.to_tree(op["value"], depth=len(pointer.parse(op["path"])))
+        checked.append(members)
+    return checked
+
+
+def _tx_id(tx_id: str | None) -> str | None:
+    return None if tx_id is None else names.check_tx_id(tx_id)
+
+
+def _version(version: str | None) -> str | None:
+    if version is not None and not isinstance(version, str):
+        raise InvalidValueError(
+            f"if_version must be a version as read() gives it, not {version!r}",
+            hint="Pass Document.version or Commit.version.",
+            pointer="",
+        )
+    return version
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidValueError(
+            f"a Markdown document is text, not {type(text).__name__}",
+            hint="Decode it first, or use save_json.",
+            pointer="",
+        )
+    return str(codec.check(text))

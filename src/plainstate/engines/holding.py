@@ -1,0 +1,45 @@
+"""Who holds a document's lock right now, by task and thread.
+
+Writing a document inside its own transaction would wait for itself: it is refused.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from plainstate.errors import UsageError
+
+if TYPE_CHECKING:
+    from plainstate.engines.base import Engine
+    from plainstate.types import DocumentId
+
+__all__ = ["Hold", "refuse_if_held"]
+
+
+class Hold:
+    """Marks a document as held by the current task or thread, until `end`."""
+
+    def __init__(self, engine: Engine, document: DocumentId) -> None:
+        self.engine = engine
+        self.document = document
+        self.active = True  # a task started meanwhile sees this object after the end, too
+        _HOLDS.set((*_HOLDS.get(), self))
+
+    def end(self) -> None:
+        """The lock is about to be released."""
+        self.active = False
+        _HOLDS.set(tuple(hold for hold in _HOLDS.get() if hold.active))
+
+
+_HOLDS: ContextVar[tuple[Hold, ...]] = ContextVar("plainstate_holds", default=())
+
+
+def refuse_if_held(engine: Engine, document: DocumentId) -> None:
+    """Refuses to write a document that this task or thread holds (`UsageError`)."""
+    for hold in _HOLDS.get():
+        if hold.active and hold.engine is engine and hold.document == document:
+            raise UsageError(
+                f"{document} is written inside its own transaction",
+                hint="Change the transaction's `value` instead of calling the store.",
+            )

@@ -1,0 +1,222 @@
+"""How changes to a session meet what is stored by then.
+
+Each function makes a `Change`: the engine calls it under the session's lock with the
+newest head, and commits the patch it returns.  Where a session's summary is at
+hand, appending does not load the session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plainstate.core import codec, times
+from plainstate.core.patch import json_equal
+from plainstate.core.pointer import resolve
+from plainstate.errors import ConflictError, NotFoundError, OwnershipError
+from plainstate.session import AGENTS, USERS, Session, next_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plainstate.types import Change, Head, Json, Patch
+
+__all__ = ["appending", "creating", "saving"]
+
+
+def creating(session: Session) -> Change:
+    """Creates a session unless it exists: of two racing creators, one wins."""
+
+    def change(head: Head) -> Patch:
+        return [] if head.exists else _creation(session.to_tree())
+
+    return change
+
+
+def appending(
+    session_id: str, messages: Sequence[tuple[str, dict[str, Json]]], user_id: str | None
+) -> Change:
+    """Appends messages behind whatever is there.
+
+    Args:
+        session_id: the session.
+        messages: (array, tree) of each, in order.
+        user_id: whose session it must be; an absent session is created for them.
+    """
+
+    def change(head: Head) -> Patch:
+        if not head.exists and user_id is None:
+            raise NotFoundError(
+                f"no session {session_id}",
+                hint="Create it with get_or_create_session, or pass user_id= to create it here.",
+                document=f"sessions/{session_id}",
+            )
+        if not head.exists:
+            tree = Session.with_id(user_id or "", session_id).to_tree()
+            _add_all(tree, messages)
+            return _creation(tree)
+        facts = _Facts(head)
+        _check_owner(session_id, facts.user_id, user_id)
+        return [*facts.repairs, *_additions(facts, messages)]
+
+    return change
+
+
+def saving(session: Session, *, create: bool) -> Change:
+    """Commits what was done to a session on top of what is stored.
+
+    Args:
+        session: with its recorded changes.
+        create: whether an absent session may be created.
+    """
+
+    def change(head: Head) -> Patch:
+        if not head.exists:
+            return _create_saved(session, create=create)
+        facts = _Facts(head)
+        _check_owner(session.id, facts.user_id, session.user_id)
+        operations = [*facts.repairs]
+        fields = session.changed_fields()
+        removed = [(array, tree) for what, array, tree in session.changes if what == "remove"]
+        if fields or removed:
+            stored = head.value()
+            operations += _removals(session, stored, removed, head)
+            operations += _settings(session, stored, fields, head)
+        added = [(array, tree) for what, array, tree in session.changes if what == "add"]
+        if added or operations:
+            latest = times.from_datetime(session.updated_at)
+            operations += _additions(facts, added, latest)
+        return operations
+
+    return change
+
+
+def _create_saved(session: Session, *, create: bool) -> Patch:
+    if session.version is not None:
+        raise ConflictError(
+            f"session {session.id} was deleted since it was loaded",
+            hint="Save it as a new session if it is still wanted: Session.with_id(…).",
+            document=f"sessions/{session.id}",
+            expected=session.version,
+            current=None,
+        )
+    if not create:
+        raise NotFoundError(
+            f"no session {session.id}",
+            hint="Use save_session to create it.",
+            document=f"sessions/{session.id}",
+        )
+    return _creation(session.to_tree())
+
+
+class _Facts:
+    """What merging must know about the stored session; loads it only if its summary is unknown."""
+
+    def __init__(self, head: Head) -> None:
+        self.repairs: Patch = []
+        summary = head.summary()
+        if summary is not None:
+            self.user_id: str = summary["user_id"]
+            self.updated_at: int = times.parse(summary["updated_at"])
+            self.last: int = times.parse(summary["last"]) if summary["last"] else 0
+            return
+        stored = head.value()
+        copied = dict(stored) if isinstance(stored, dict) else stored
+        session = Session(copied)  # refuses what is not a session, and fills in what may lack
+        self.repairs = [
+            {"op": "add", "path": f"/{name}", "value": empty}
+            for name, empty in ((USERS, []), (AGENTS, []), ("metadata", {}))
+            if name not in stored
+        ]
+        self.user_id = session.user_id
+        self.updated_at = times.parse(stored["updated_at"])
+        self.last = session.last_turn_ns()
+
+
+def _check_owner(session_id: str, owner: str, user_id: str | None) -> None:
+    if user_id is not None and user_id != owner:
+        raise OwnershipError(
+            f"session {session_id} belongs to {owner!r}, not to {user_id!r}",
+            hint="Use another session id; get_or_create_session can be told to allow it.",
+            session_id=session_id,
+            owner=owner,
+            user_id=user_id,
+        )
+
+
+def _creation(tree: Json) -> Patch:
+    return [{"op": "add", "path": "", "value": tree}]
+
+
+def _add_all(tree: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json]]]) -> None:
+    last = 0
+    for array, message in messages:
+        stamped = {**message, "timestamp": next_time(message["timestamp"], last)}
+        last = times.parse(stamped["timestamp"])
+        tree[array].append(stamped)
+    first = times.parse(messages[0][1]["timestamp"])
+    tree["created_at"] = times.format(min(first, times.parse(tree["created_at"])))
+    tree["updated_at"] = times.format(max(last, times.parse(tree["updated_at"])))
+
+
+def _additions(
+    facts: _Facts, messages: Sequence[tuple[str, dict[str, Json]]], latest: int = 0
+) -> Patch:
+    operations: list[dict[str, Any]] = []
+    last = facts.last
+    for array, message in messages:
+        stamped = {**message, "timestamp": next_time(message["timestamp"], last)}
+        last = times.parse(stamped["timestamp"])
+        operations.append({"op": "add", "path": f"/{array}/-", "value": stamped})
+    updated = max(facts.updated_at, latest, last if messages else 0)
+    operations.append({"op": "replace", "path": "/updated_at", "value": times.format(updated)})
+    return operations
+
+
+def _removals(
+    session: Session, stored: Json, removed: list[tuple[str, dict[str, Json]]], head: Head
+) -> Patch:
+    operations: Patch = []
+    counts = {array: len(stored.get(array, [])) for array in (USERS, AGENTS)}
+    for array, tree in removed:
+        counts[array] -= 1
+        index = counts[array]
+        if index < 0 or not json_equal(stored[array][index], tree):
+            raise _stale(session, "its last turn is another one by now", head)
+        operations.append({"op": "remove", "path": f"/{array}/{index}"})
+    return operations
+
+
+def _settings(
+    session: Session, stored: Json, fields: list[tuple[str, Json, Json]], head: Head
+) -> Patch:
+    operations: Patch = []
+    for path, before, now in fields:
+        try:
+            current = resolve(stored, path)
+        except LookupError:
+            current = ...
+        if _same(current, now):
+            continue
+        if not _same(current, before) and session.version is not None:
+            raise _stale(session, f"{path} was set by another writer", head)
+        if now is ...:
+            operations.append({"op": "remove", "path": path})
+        else:
+            operations.append({"op": "add", "path": path, "value": codec.check(now)})
+    return operations
+
+
+def _same(a: Json, b: Json) -> bool:
+    if a is ... or b is ...:
+        return a is b
+    return json_equal(a, b)
+
+
+def _stale(session: Session, reason: str, head: Head) -> ConflictError:
+    return ConflictError(
+        f"session {session.id} changed since it was loaded: {reason}",
+        hint="Load it again, apply your change to what is there now, and save.",
+        document=f"sessions/{session.id}",
+        expected=session.version,
+        current=head.version,
+    )

@@ -1,0 +1,555 @@
+"""Sessions: conversations of a user with an agent.
+
+A `Session` is a view of its JSON tree, which keeps whatever it does not know.  It
+records what is done to it; saving commits those changes on top of what is
+stored by then (`session_changes`), so two processes that both add messages end with all of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct, field
+
+from plainstate.core import codec, convert, names, times
+from plainstate.core.ids import IdMaker
+from plainstate.core.patch import json_equal
+from plainstate.errors import DamagedError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from plainstate.types import Json
+
+__all__ = [
+    "AgentResponse",
+    "Message",
+    "Session",
+    "SessionId",
+    "SessionSummary",
+    "UserMessage",
+    "message_tree",
+]
+
+USERS = "user_messages"
+AGENTS = "agent_responses"
+
+
+class SessionId(str):
+    """The name of a session: any valid document name; `SessionId.new()` makes a UUIDv7.
+
+    Example:
+        >>> SessionId("support-42")
+        SessionId('support-42')
+        >>> len(SessionId.new())
+        36
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def new(cls) -> SessionId:
+        """A new random id; later ones sort behind earlier ones."""
+        return cls(_make_id())
+
+    def __repr__(self) -> str:
+        return f"SessionId({str(self)!r})"
+
+
+class UserMessage(Struct, frozen=True):
+    """What a user said.
+
+    Attributes:
+        content: the text.
+        timestamp: when, aware, UTC; `None` lets the store put the time of the append.
+        metadata: anything else worth keeping; read-only once stored.
+    """
+
+    content: str
+    timestamp: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AgentResponse(Struct, frozen=True):
+    """What the agent answered.
+
+    Attributes:
+        content: the text.
+        session_id: the session it belongs to.
+        seed_id: the seed used for it.
+        phase_reached: how far the orchestration got.
+        evaluation_passed: whether its evaluation passed.
+        timestamp: as in `UserMessage`.
+        metadata: as in `UserMessage`; tool calls, for example.
+    """
+
+    content: str
+    session_id: str | None = None
+    seed_id: str | None = None
+    phase_reached: str | None = None
+    evaluation_passed: bool | None = None
+    timestamp: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Message = UserMessage | AgentResponse
+"""One turn of a conversation."""
+
+
+class SessionSummary(Struct, frozen=True):
+    """A session in a list.
+
+    Attributes:
+        id: its name.
+        user_id: who owns it, "" if damaged.
+        message_count: user messages and agent responses.
+        created_at: when it began.
+        updated_at: its last change.
+        title: `metadata["title"]`, if there is one.
+        preview: the beginning of the first user message.
+        active_seed_id: as in the session.
+        damaged: why it cannot be read; `None` if it can.
+    """
+
+    id: str
+    user_id: str
+    message_count: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    title: str | None = None
+    preview: str = ""
+    active_seed_id: str | None = None
+    damaged: str | None = None
+
+
+class Session:
+    """One conversation.  Make it with `Session.new` or `Session.with_id`, or load it.
+
+    Attributes can be set where that is saved (`active_seed_id`, `active_persona_id`,
+    `metadata`); others refuse.
+
+    Example:
+        >>> session = Session.with_id("ada", "s-1")
+        >>> session.add_user_message("What is 6 × 7?")
+        >>> session.add_agent_response("42")
+        >>> [turn.content for turn in session.turns()]
+        ['What is 6 × 7?', '42']
+        >>> session.exchange_count(), session.is_empty()
+        (1, False)
+    """
+
+    __slots__ = ("_base_fields", "_base_metadata", "_changes", "_tree", "_version", "_views")
+
+    def __init__(self, tree: Json, *, version: str | None = None) -> None:
+        """Wraps a session's JSON tree, which becomes the session's own.
+
+        Raises:
+            DamagedError: it is not a session.
+        """
+        _check_shape(tree)
+        self._tree: dict[str, Json] = tree
+        self._views: dict[str, list[Any]] = {USERS: [], AGENTS: []}
+        self.settle(version)
+
+    @classmethod
+    def new(cls, user_id: str) -> Session:
+        """A new session with a random id."""
+        return cls.with_id(user_id, SessionId.new())
+
+    @classmethod
+    def with_id(cls, user_id: str, session_id: str) -> Session:
+        """A new session with an id of your choice.
+
+        Raises:
+            InvalidNameError: the id is not a valid name.
+            InvalidValueError: the user id is not text.
+        """
+        if not isinstance(user_id, str) or not user_id:
+            raise InvalidValueError(
+                "user_id must be a non-empty text", hint="Pass who owns the session.", pointer="/user_id"
+            )
+        now = times.format(_now())
+        return cls(
+            {
+                "id": str(names.check_name(session_id)),
+                "user_id": str(codec.check(user_id)),
+                USERS: [],
+                AGENTS: [],
+                "created_at": now,
+                "updated_at": now,
+                "metadata": {},
+            }
+        )
+
+    # --- what it holds ---
+
+    @property
+    def id(self) -> SessionId:
+        """Its name."""
+        return SessionId(self._tree["id"])
+
+    @property
+    def user_id(self) -> str:
+        """Who owns it."""
+        return str(self._tree["user_id"])
+
+    @property
+    def created_at(self) -> datetime:
+        """When it began, UTC."""
+        return times.to_datetime(times.parse(self._tree["created_at"]))
+
+    @property
+    def updated_at(self) -> datetime:
+        """When it was last changed, UTC."""
+        return times.to_datetime(times.parse(self._tree["updated_at"]))
+
+    @property
+    def version(self) -> str | None:
+        """The stored version it is based on, `None` if it was never stored."""
+        return self._version
+
+    @property
+    def user_messages(self) -> tuple[UserMessage, ...]:
+        """All user messages, oldest first."""
+        return tuple(self._view(USERS))
+
+    @property
+    def agent_responses(self) -> tuple[AgentResponse, ...]:
+        """All agent responses, oldest first."""
+        return tuple(self._view(AGENTS))
+
+    @property
+    def active_seed_id(self) -> str | None:
+        """The active seed, if any."""
+        return self._tree.get("active_seed_id")
+
+    @active_seed_id.setter
+    def active_seed_id(self, seed_id: str | None) -> None:
+        self._set("active_seed_id", seed_id)
+
+    @property
+    def active_persona_id(self) -> str | None:
+        """The active persona, if any."""
+        return self._tree.get("active_persona_id")
+
+    @active_persona_id.setter
+    def active_persona_id(self, persona_id: str | None) -> None:
+        self._set("active_persona_id", persona_id)
+
+    @property
+    def metadata(self) -> dict[str, Json]:
+        """Anything else about the session.  Change it as you like: it is compared when saved."""
+        metadata: dict[str, Json] = self._tree["metadata"]
+        return metadata
+
+    @metadata.setter
+    def metadata(self, metadata: Mapping[str, Json]) -> None:
+        self._tree["metadata"] = convert.to_tree(dict(metadata), depth=1)
+        self._touch()
+
+    def get_metadata(self, key: str) -> Json:
+        """One metadata value, `None` if it is not there."""
+        return self.metadata.get(key)
+
+    def turns(self) -> list[Message]:
+        """All messages in the order in which they were said."""
+        merged: list[tuple[int, int, Message]] = []
+        for rank, array in enumerate((USERS, AGENTS)):
+            stamps = [_time_of(message) for message in self._tree[array]]
+            merged += [(stamp, rank, view) for stamp, view in zip(stamps, self._view(array), strict=True)]
+        merged.sort(key=lambda entry: entry[:2])
+        return [message for _, _, message in merged]
+
+    def exchange_count(self) -> int:
+        """How many times a user message was answered: the smaller of the two counts."""
+        return min(len(self._tree[USERS]), len(self._tree[AGENTS]))
+
+    def is_empty(self) -> bool:
+        """Whether no user message is in it."""
+        return not self._tree[USERS]
+
+    def to_tree(self) -> dict[str, Json]:
+        """A copy of the JSON tree as it would be stored."""
+        return copy.deepcopy(self._tree)
+
+    # --- changing it ---
+
+    def add_user_message(
+        self,
+        content: str | UserMessage,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds a user message.
+
+        Args:
+            content: the text, or a whole message.
+            timestamp: when it was said; now, if left out.  One that is not later
+                than the last turn's is moved right behind it.
+            metadata: anything else worth keeping.
+        """
+        if not isinstance(content, UserMessage):
+            content = UserMessage(content, timestamp, metadata or {})
+        self._add(content)
+
+    def add_agent_response(
+        self,
+        response: str | AgentResponse,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds an agent response; arguments as in `add_user_message`."""
+        if not isinstance(response, AgentResponse):
+            response = AgentResponse(response, timestamp=timestamp, metadata=metadata or {})
+        self._add(response)
+
+    def remove_last_turn(self) -> Message | None:
+        """Takes the last message back and returns it; `None` if there is none."""
+        last = {array: _time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]}
+        if not last:
+            return None
+        array = max(last, key=lambda name: last[name])
+        view: Message = self._view(array).pop()
+        removed = self._tree[array].pop()
+        if ("add", array, removed) in self._changes:
+            self._changes.remove(("add", array, removed))
+        else:
+            self._changes.append(("remove", array, removed))
+        self._touch()
+        return view
+
+    def set_active_seed(self, seed_id: str | None) -> None:
+        """Sets or clears the active seed."""
+        self._set("active_seed_id", seed_id)
+
+    def set_active_persona(self, persona_id: str | None) -> None:
+        """Sets or clears the active persona."""
+        self._set("active_persona_id", persona_id)
+
+    def set_metadata(self, key: str, value: Json) -> None:
+        """Sets one metadata value."""
+        checked = convert.to_tree({key: value}, depth=1)
+        self.metadata.update(checked)
+        self._touch()
+
+    def _add(self, message: Message) -> None:
+        array = USERS if isinstance(message, UserMessage) else AGENTS
+        tree = message_tree(message)
+        tree["timestamp"] = next_time(tree["timestamp"], self.last_turn_ns())
+        self._tree[array].append(tree)
+        self._changes.append(("add", array, tree))
+        self._touch(tree["timestamp"])
+
+    def _set(self, name: str, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise InvalidValueError(
+                f"{name} must be a text or None", hint="Pass its id.", pointer=f"/{name}"
+            )
+        if value is None:
+            self._tree.pop(name, None)
+        else:
+            self._tree[name] = codec.check(value)
+        self._touch()
+
+    def _touch(self, at: str | None = None) -> None:
+        before = times.parse(self._tree["updated_at"])
+        self._tree["updated_at"] = times.format(max(before, _now(), times.parse(at) if at else 0))
+
+    # --- between the session and the store ---
+
+    def last_turn_ns(self) -> int:
+        """Time of the last turn, in ns since the epoch; 0 if there is none."""
+        lasts = [_time_of(self._tree[name][-1]) for name in (USERS, AGENTS) if self._tree[name]]
+        return max(lasts, default=0)
+
+    @property
+    def changes(self) -> list[tuple[str, str, Json]]:
+        """Messages added and removed since it was loaded or saved: (what, array, tree)."""
+        return self._changes
+
+    def changed_fields(self) -> list[tuple[str, Json, Json]]:
+        """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
+        from plainstate.core.pointer import escape
+
+        changed: list[tuple[str, Json, Json]] = []
+        for name, before in self._base_fields.items():
+            now = self._tree.get(name, ...)
+            if now != before:
+                changed.append((f"/{name}", before, now))
+        metadata = convert.to_tree(self.metadata, depth=1)
+        for key in (*self._base_metadata, *(key for key in metadata if key not in self._base_metadata)):
+            before, now = self._base_metadata.get(key, ...), metadata.get(key, ...)
+            if before is ... or now is ... or not json_equal(before, now):
+                changed.append((f"/metadata/{escape(key)}", before, now))
+        return changed
+
+    def take_name(self, name: str) -> None:
+        """The file's name is the session's id, also where somebody copied or renamed the file."""
+        self._tree["id"] = name
+
+    def settle(self, version: str | None) -> None:
+        """Everything in it is stored now, as `version`."""
+        self._version = version
+        self._changes: list[tuple[str, str, Json]] = []
+        self._base_metadata = copy.deepcopy(self._tree["metadata"])
+        self._base_fields = {
+            name: self._tree.get(name, ...) for name in ("active_seed_id", "active_persona_id")
+        }
+
+    def _view(self, array: str) -> list[Any]:
+        trees, views = self._tree[array], self._views[array]
+        make = _user_message if array == USERS else _agent_response
+        views += [make(tree) for tree in trees[len(views) :]]
+        return views
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Session) and json_equal(self._tree, other._tree)
+
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    def __repr__(self) -> str:
+        counts = f"{len(self._tree[USERS])} + {len(self._tree[AGENTS])} messages"
+        return f"<Session {self.id!s} of {self.user_id}: {counts}>"
+
+
+def message_tree(message: Message) -> dict[str, Json]:
+    """The JSON tree of a message, with the time of this moment if it has none.
+
+    Raises:
+        InvalidValueError: it holds something that JSON cannot.
+    """
+    if not isinstance(message, UserMessage | AgentResponse):
+        raise InvalidValueError(
+            f"a message must be a UserMessage or an AgentResponse, not {type(message).__name__}",
+            hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
+            pointer="",
+        )
+    stamp = _now() if message.timestamp is None else times.from_datetime(message.timestamp)
+    tree: dict[str, Json] = {"content": _text(message.content)}
+    if isinstance(message, AgentResponse):
+        tree["session_id"] = message.session_id
+        tree["seed_id"] = message.seed_id
+        tree["phase_reached"] = message.phase_reached
+        tree["evaluation_passed"] = message.evaluation_passed
+        tree = codec.check(tree)
+    tree["timestamp"] = times.format(stamp)
+    if message.metadata:
+        tree["metadata"] = convert.to_tree(dict(message.metadata), depth=3)
+    return tree
+
+
+def next_time(text: str, last_ns: int) -> str:
+    """`text`, or the microsecond behind `last_ns` if that is later: times strictly increase."""
+    if times.parse(text) > last_ns:
+        return text
+    return times.format(last_ns // 1000 * 1000 + 1000)
+
+
+def _text(content: object) -> str:
+    if not isinstance(content, str):
+        raise InvalidValueError(
+            f"content must be text, not {type(content).__name__}",
+            hint="Convert it to a string, or put it into the message's metadata.",
+            pointer="/content",
+        )
+    return str(codec.check(content))
+
+
+def _now() -> int:
+    return time.time_ns() // 1000 * 1000
+
+
+_make_id = IdMaker(time.time_ns, os.urandom)
+
+_FIELDS = {"id": str, "user_id": str, "created_at": str, "updated_at": str}
+
+
+def _check_shape(tree: Json) -> None:
+    """Refuses what is not a session; fields that serde defaults are filled in."""
+    if not isinstance(tree, dict):
+        _refuse("it is not a JSON object")
+    for name, kind in _FIELDS.items():
+        if not isinstance(tree.get(name), kind):
+            _refuse(f"{name} is missing or not text")
+    for name in ("created_at", "updated_at"):
+        _parse(tree[name], name)
+    for name in (USERS, AGENTS):
+        if not isinstance(tree.setdefault(name, []), list):
+            _refuse(f"{name} is not an array")
+    if not isinstance(tree.setdefault("metadata", {}), dict):
+        _refuse("metadata is not an object")
+
+
+def _time_of(message: Json) -> int:
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+        _refuse("a message has no content")
+    return _parse(message.get("timestamp"), "timestamp")
+
+
+def _parse(text: Json, name: str) -> int:
+    try:
+        return times.parse(text)
+    except InvalidValueError as error:
+        _refuse(f"{name} is not a time: {error}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise DamagedError(
+        f"not a session: {reason}",
+        hint="Correct the file by hand or restore it; load_json reads any JSON document.",
+        path="",
+        line=0,
+    )
+
+
+def _user_message(tree: Json) -> UserMessage:
+    stamp = times.to_datetime(_time_of(tree))
+    return UserMessage(tree["content"], stamp, _frozen(tree.get("metadata") or {}))
+
+
+def _agent_response(tree: Json) -> AgentResponse:
+    return AgentResponse(
+        tree["content"],
+        tree.get("session_id"),
+        tree.get("seed_id"),
+        tree.get("phase_reached"),
+        tree.get("evaluation_passed"),
+        times.to_datetime(_time_of(tree)),
+        _frozen(tree.get("metadata") or {}),
+    )
+
+
+class _FrozenDict(dict[str, Any]):
+    """An object inside a stored message: reading only, so that no change is lost."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            "a stored message cannot be changed; add a new one, or patch the document "
+            "with StateStore.patch"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+
+class _FrozenList(list[Any]):
+    """An array inside a stored message."""
+
+    _refuse = _FrozenDict._refuse
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+
+
+def _frozen(tree: Json) -> Json:
+    if isinstance(tree, dict):
+        return _FrozenDict({key: _frozen(value) for key, value in tree.items()})
+    if isinstance(tree, list):
+        return _FrozenList(_frozen(value) for value in tree)
+    return tree

@@ -1,0 +1,277 @@
+"""The store's methods for sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plainstate import merging
+from plainstate.core import names, times
+from plainstate.core.summary import SESSIONS, summarize
+from plainstate.errors import DamagedError, InvalidValueError, OwnershipError, PlainstateError
+from plainstate.session import (
+    AGENTS,
+    USERS,
+    AgentResponse,
+    Session,
+    SessionSummary,
+    UserMessage,
+    message_tree,
+)
+from plainstate.types import Commit, DocumentId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from plainstate.engines.base import Engine
+    from plainstate.session import Message
+    from plainstate.types import Durability, Json
+
+__all__ = ["SessionMethods"]
+
+
+class SessionMethods:
+    """Sessions: saving, loading, appending without loading, listing."""
+
+    _engine: Engine
+
+    def save_session(self, session: Session, *, durability: Durability | None = None) -> Commit:
+        """Commits what was done to a session on top of what is stored.
+
+        Messages that others added meanwhile stay; a field that others set
+        meanwhile to something else is a conflict, and nothing is saved.
+
+        Raises:
+            ConflictError: a field was set, a turn removed, or the session deleted by another.
+            OwnershipError: a session of this id belongs to another user.
+
+        Example:
+            >>> from plainstate import Session, open_store
+            >>> with open_store("memory:") as store:
+            ...     session = Session.with_id("ada", "s-1")
+            ...     session.add_user_message("Hello")
+            ...     _ = store.save_session(session)
+            ...     store.load_session("s-1").turns()[0].content
+            'Hello'
+        """
+        return self._save(session, durability, create=True)
+
+    def update_session(self, session: Session, *, durability: Durability | None = None) -> Commit:
+        """As `save_session`, but the session must exist.
+
+        Raises:
+            NotFoundError: it does not.
+        """
+        return self._save(session, durability, create=False)
+
+    def load_session(self, session_id: str) -> Session | None:
+        """Loads a session; `None` if there is none.
+
+        Raises:
+            DamagedError: the file cannot be read, or does not hold a session.
+        """
+        document = _session_document(session_id)
+        state = self._engine.read(document)
+        return None if state is None else _make_session(document, state.value, state.version)
+
+    def get_or_create_session(
+        self, user_id: str, session_id: str | None = None, *, allow_other_user: bool = False
+    ) -> Session:
+        """Loads a session, or creates it: of two racing callers one creates, both get the same.
+
+        Args:
+            user_id: who asks.
+            session_id: which one; a new random one, if left out.
+            allow_other_user: give the session even if it belongs to somebody else.
+
+        Raises:
+            OwnershipError: it belongs to somebody else.
+        """
+        fresh = Session.new(user_id) if session_id is None else Session.with_id(user_id, session_id)
+        stored = None if session_id is None else self.load_session(session_id)
+        if stored is None:
+            document = _session_document(fresh.id)
+            commit = self._engine.append(document, merging.creating(fresh))
+            if commit.seq == 1 and session_id is None:
+                fresh.settle(commit.version)
+                return fresh
+            stored = self.load_session(fresh.id)
+        if stored is None:
+            return self.get_or_create_session(user_id, session_id, allow_other_user=allow_other_user)
+        if stored.user_id != user_id and not allow_other_user:
+            raise OwnershipError(
+                f"session {stored.id} belongs to {stored.user_id!r}, not to {user_id!r}",
+                hint="Use another session id, or pass allow_other_user=True.",
+                session_id=str(stored.id),
+                owner=stored.user_id,
+                user_id=user_id,
+            )
+        return stored
+
+    def append_user_message(
+        self,
+        session_id: str,
+        content: str | UserMessage,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Appends a user message without loading the session.
+
+        Args:
+            session_id: the session.
+            content: the text, or a whole message.
+            timestamp: when it was said; now, if left out.  One that is not later
+                than the last turn's is moved right behind it.
+            metadata: anything else worth keeping.
+            user_id: whose session it must be; an absent one is then created, with the message in it.
+            tx_id: makes a retry safe: the same id is appended once.
+            durability: as the store's, for this call.
+
+        Raises:
+            NotFoundError: there is no such session, and no `user_id`.
+            OwnershipError: it belongs to another user.
+
+        Cost: one write and one fdatasync, at any length of the session.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     commit = store.append_user_message("s-1", "Hello", user_id="ada")
+            ...     commit = store.append_agent_response("s-1", "Hi, Ada!")
+            ...     [turn.content for turn in store.load_session("s-1").turns()]
+            ['Hello', 'Hi, Ada!']
+        """
+        if not isinstance(content, UserMessage):
+            content = UserMessage(content, timestamp, metadata or {})
+        return self.append_messages(
+            session_id, [content], user_id=user_id, tx_id=tx_id, durability=durability
+        )
+
+    def append_agent_response(
+        self,
+        session_id: str,
+        response: str | AgentResponse,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Appends an agent response without loading the session; as `append_user_message`."""
+        if not isinstance(response, AgentResponse):
+            response = AgentResponse(response, timestamp=timestamp, metadata=metadata or {})
+        return self.append_messages(
+            session_id, [response], user_id=user_id, tx_id=tx_id, durability=durability
+        )
+
+    def append_messages(
+        self,
+        session_id: str,
+        batch: Iterable[Message],
+        *,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
+        """Appends messages in order as one transaction: all of them or none.
+
+        Arguments, errors and cost as in `append_user_message`.
+        """
+        messages = [
+            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
+            for message in batch
+        ]
+        if not messages:
+            raise InvalidValueError(
+                "there is nothing to append", hint="Pass at least one message.", pointer=""
+            )
+        document = _session_document(session_id)
+        if user_id is not None:
+            Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
+        change = merging.appending(document.name, messages, user_id)
+        return self._engine.append(
+            document,
+            change,
+            tx_id=None if tx_id is None else names.check_tx_id(tx_id),
+            durability=durability,
+        )
+
+    def delete_session(self, session_id: str) -> bool:
+        """Deletes a session; `False` if there is none."""
+        return self._engine.delete(_session_document(session_id)) is not None
+
+    def list_sessions(
+        self, *, user_id: str | None = None, limit: int | None = None
+    ) -> list[SessionSummary]:
+        """All sessions, last changed first; damaged ones at the end, marked `damaged`.
+
+        Args:
+            user_id: only this user's (no damaged ones: whose they are is not known).
+            limit: at most so many.
+
+        Cost: loads every session.
+        """
+        documents = [one for one in self._engine.documents(SESSIONS) if one.kind == "json"]
+        found = [summary for one in documents if (summary := self._summary(one)) is not None]
+        if user_id is not None:
+            found = [summary for summary in found if summary.user_id == user_id]
+        found.sort(key=lambda summary: summary.id)
+        found.sort(key=_last_change, reverse=True)
+        return found if limit is None else found[:limit]
+
+    def _save(self, session: Session, durability: Durability | None, *, create: bool) -> Commit:
+        document = _session_document(session.id)
+        change = merging.saving(session, create=create)
+        commit = self._engine.append(document, change, durability=durability)
+        session.settle(commit.version)
+        return commit
+
+    def _summary(self, document: DocumentId) -> SessionSummary | None:
+        try:
+            state = self._engine.read(document)
+            if state is None:
+                return None
+            session = _make_session(document, state.value, state.version)
+            return _listed(session, state.value)
+        except PlainstateError as error:
+            return SessionSummary(document.name, "", 0, None, None, damaged=str(error))
+
+
+def _session_document(session_id: str) -> DocumentId:
+    return DocumentId(SESSIONS, str(names.check_name(session_id)), "json")
+
+
+def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
+    try:
+        session = Session(tree, version=version)
+    except DamagedError as error:
+        path = f"{document}.json"
+        raise DamagedError(
+            f"{path}: {error}", hint=error.hint, path=path, line=0
+        ) from error
+    session.take_name(document.name)
+    return session
+
+
+def _listed(session: Session, tree: Json) -> SessionSummary:
+    facts = summarize(tree) or {}
+    session.last_turn_ns()  # a damaged last message shows
+    return SessionSummary(
+        id=str(session.id),
+        user_id=session.user_id,
+        message_count=facts.get("users", 0) + facts.get("agents", 0),
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+        title=facts.get("title"),
+        preview=facts.get("preview", ""),
+        active_seed_id=session.active_seed_id,
+    )
+
+
+def _last_change(summary: SessionSummary) -> int:
+    return 0 if summary.updated_at is None else times.from_datetime(summary.updated_at)
