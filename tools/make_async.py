@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         SessionSummary,
         UserMessage,
     )
-    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch
+    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
 
 __all__ = ["AsyncStateStore"]
 

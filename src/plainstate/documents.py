@@ -18,7 +18,7 @@ from plainstate.types import Commit, Document, DocumentId
 
 if TYPE_CHECKING:
     from plainstate.engines.base import Engine
-    from plainstate.types import Change, Durability, Head, Json, Kind, Patch
+    from plainstate.types import Change, Durability, Head, Json, Kind, Patch, Side
 
 __all__ = ["DocumentMethods", "document_id"]
 
@@ -231,9 +231,7 @@ class DocumentMethods:
             ...     store.load_json("counters", "visits")
             3
         """
-        return DocumentTransaction(
-            self._engine, document_id(category, name, "json"), _tx_id(tx_id)
-        )
+        return DocumentTransaction(self._engine, document_id(category, name, "json"), _tx_id(tx_id))
 
     def exists(self, category: str, name: str, *, kind: Kind | None = None) -> bool:
         """Whether a document is there; of any kind, if none is given.
@@ -291,6 +289,35 @@ class DocumentMethods:
         return self._engine.rename(
             document, DocumentId(target.category, target.name, document.kind)
         )
+
+    def salvage(self, category: str, name: str, *, kind: Kind = "json") -> Json | None:
+        """Reads what is intact of a damaged document: its state before the damaged line.
+
+        Writes nothing.  `None` if there is no document.
+
+        Raises:
+            DamagedError: the plain file itself is not readable.
+        """
+        state = self._engine.read(document_id(category, name, kind), salvage=True)
+        return None if state is None else state.value
+
+    def resolve(self, category: str, name: str, *, take: Side, kind: Kind = "json") -> Commit:
+        """Settles an `EditConflictError`: which side counts is your decision.
+
+        Args:
+            category: folder.
+            name: file name without suffix.
+            take: "file": the edited file counts, and the waiting transactions are set aside;
+                "journal": they are applied to the edited file, as far as they still fit, and
+                overrule it; the edited file is set aside.
+            kind: which document.
+
+        What is set aside lies in `.plainstate/quarantine/`.
+        """
+        if take not in ("file", "journal"):
+            raise UsageError(f"cannot take {take!r}", hint="take='file' or take='journal'.")
+        with self._engine.lock(document_id(category, name, kind)) as locked:
+            return locked.resolve(take)
 
     def list_category(self, category: str) -> list[str]:
         """The names of the documents in a category, sorted; damaged ones included."""

@@ -170,7 +170,9 @@ class Session:
         """
         if not isinstance(user_id, str) or not user_id:
             raise InvalidValueError(
-                "user_id must be a non-empty text", hint="Pass who owns the session.", pointer="/user_id"
+                "user_id must be a non-empty text",
+                hint="Pass who owns the session.",
+                pointer="/user_id",
             )
         now = times.format(_now())
         return cls(
@@ -260,7 +262,9 @@ class Session:
         merged: list[tuple[int, int, Message]] = []
         for rank, array in enumerate((USERS, AGENTS)):
             stamps = [_time_of(message) for message in self._tree[array]]
-            merged += [(stamp, rank, view) for stamp, view in zip(stamps, self._view(array), strict=True)]
+            merged += [
+                (stamp, rank, view) for stamp, view in zip(stamps, self._view(array), strict=True)
+            ]
         merged.sort(key=lambda entry: entry[:2])
         return [message for _, _, message in merged]
 
@@ -311,7 +315,9 @@ class Session:
 
     def remove_last_turn(self) -> Message | None:
         """Takes the last message back and returns it; `None` if there is none."""
-        last = {array: _time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]}
+        last = {
+            array: _time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]
+        }
         if not last:
             return None
         array = max(last, key=lambda name: last[name])
@@ -383,7 +389,10 @@ class Session:
             if now != before:
                 changed.append((f"/{name}", before, now))
         metadata = convert.to_tree(self.metadata, depth=1)
-        for key in (*self._base_metadata, *(key for key in metadata if key not in self._base_metadata)):
+        for key in (
+            *self._base_metadata,
+            *(key for key in metadata if key not in self._base_metadata),
+        ):
             before, now = self._base_metadata.get(key, ...), metadata.get(key, ...)
             if before is ... or now is ... or not json_equal(before, now):
                 changed.append((f"/metadata/{escape(key)}", before, now))

@@ -97,7 +97,9 @@ class SessionMethods:
                 return fresh
             stored = self.load_session(fresh.id)
         if stored is None:
-            return self.get_or_create_session(user_id, session_id, allow_other_user=allow_other_user)
+            return self.get_or_create_session(
+                user_id, session_id, allow_other_user=allow_other_user
+            )
         if stored.user_id != user_id and not allow_other_user:
             raise OwnershipError(
                 f"session {stored.id} belongs to {stored.user_id!r}, not to {user_id!r}",
@@ -251,9 +253,7 @@ def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
         session = Session(tree, version=version)
     except DamagedError as error:
         path = f"{document}.json"
-        raise DamagedError(
-            f"{path}: {error}", hint=error.hint, path=path, line=0
-        ) from error
+        raise DamagedError(f"{path}: {error}", hint=error.hint, path=path, line=0) from error
     session.take_name(document.name)
     return session
 

@@ -140,7 +140,9 @@ def _place(url_or_path: str | os.PathLike[str]) -> str:
     text = os.fspath(url_or_path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidUrlError(
-            f"not a store: {url_or_path!r}", hint="Pass a folder, file:///… or memory:.", url=str(text)
+            f"not a store: {url_or_path!r}",
+            hint="Pass a folder, file:///… or memory:.",
+            url=str(text),
         )
     if text == _MEMORY:
         return text

@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "Kind",
     "Patch",
+    "Side",
     "State",
     "Transaction",
 ]
@@ -34,6 +35,10 @@ Kind: TypeAlias = Literal["json", "markdown"]
 
 Durability: TypeAlias = Literal["commit", "periodic", "os"]
 """When a write is acknowledged: see `docs/durability.md`."""
+
+
+Side: TypeAlias = Literal["file", "journal"]
+"""What to take where an edited file and waiting transactions conflict."""
 
 
 class DocumentId(Struct, frozen=True, order=True):

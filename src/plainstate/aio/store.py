@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         SessionSummary,
         UserMessage,
     )
-    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch
+    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
 
 __all__ = ["AsyncStateStore"]
 
@@ -229,6 +229,31 @@ class AsyncStateStore(AsyncBase):
             name,
             new_name,
             new_category=new_category,
+            kind=kind,
+        )
+
+    async def salvage(self, category: str, name: str, *, kind: Kind = "json") -> Json | None:
+        """Reads what is intact of a damaged document: its state before the damaged line.
+
+        See `StateStore.salvage`.
+        """
+        return await self._call(
+            self._store.salvage,
+            category,
+            name,
+            kind=kind,
+        )
+
+    async def resolve(self, category: str, name: str, *, take: Side, kind: Kind = "json") -> Commit:
+        """Settles an `EditConflictError`: which side counts is your decision.
+
+        See `StateStore.resolve`.
+        """
+        return await self._call(
+            self._store.resolve,
+            category,
+            name,
+            take=take,
             kind=kind,
         )
 

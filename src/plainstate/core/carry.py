@@ -135,11 +135,7 @@ def _judge_append(value: Json, path: str, added: Json) -> _Verdict:
 
 
 def _apply(value: Json, operations: Patch) -> Json:
-    useful = [
-        operation
-        for operation in operations
-        if not _makes_no_difference(value, operation)
-    ]
+    useful = [operation for operation in operations if not _makes_no_difference(value, operation)]
     try:
         return patch.apply(value, useful)
     except PatchFailedError as error:

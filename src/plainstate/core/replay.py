@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plainstate.core.record import Record, SnapshotRef
     from plainstate.types import Json
 
-__all__ = ["Basis", "Snapshot", "find_basis", "replay"]
+__all__ = ["Basis", "Snapshot", "find_basis", "overrule", "replay"]
 
 
 class Snapshot(Protocol):
@@ -141,6 +141,22 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
             journal=path + "l",
             transactions=len(waiting),
         ) from error
+
+
+def overrule(basis: Basis, snapshot: Snapshot | None) -> Json:
+    """Applies waiting transactions to an edited file although they conflict with it.
+
+    Each operation that fits is applied; it overrules what the edit says.  One that does not
+    fit any more has lost its place in the new text.
+    """
+    value = None if snapshot is None else snapshot.value()
+    for transaction in basis.waiting:
+        for operation in transaction.patch:
+            try:
+                value = patch.apply(value, [operation])
+            except PatchFailedError:
+                continue  # the edit took its place away; the journal is set aside whole
+    return value
 
 
 def _continue(

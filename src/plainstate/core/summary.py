@@ -49,7 +49,9 @@ def summarize(value: Json) -> dict[str, Json] | None:
     texts = [value.get(key) for key in ("user_id", "created_at", "updated_at")]
     if not (isinstance(users, list) and isinstance(agents, list)):
         return None
-    if not (all(isinstance(text, str) for text in texts) and isinstance(value.get("metadata"), dict)):
+    if not (
+        all(isinstance(text, str) for text in texts) and isinstance(value.get("metadata"), dict)
+    ):
         return None
     lasts = [_time(turns[-1]) for turns in (users, agents) if turns]
     if not all(last.endswith("Z") for last in lasts):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Head,
         Json,
         Patch,
+        Side,
         State,
         Transaction,
     )
@@ -55,6 +56,12 @@ class LockedDocument(Protocol):
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         """As `Engine.replace`."""
 
+    def resolve(self, take: Side) -> Commit:
+        """Settles an `EditConflictError`; the side not taken is set aside, not lost.
+
+        An engine whose documents cannot be edited by hand has nothing to settle.
+        """
+
     def release(self) -> None:
         """Lets other writers go on; harmless when called again."""
 
@@ -82,8 +89,10 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What this engine offers."""
 
-    def read(self, document: DocumentId) -> State | None:
+    def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
         """The newest state, `None` if absent.  Takes no lock, writes nothing.
+
+        With `salvage`, the state of the intact transactions before a damaged one.
 
         Raises:
             DamagedError, EditConflictError, FormatVersionError: it cannot be read.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from plainstate.types import Change, DocumentId, Durability, Json, Patch
+    from plainstate.types import Change, DocumentId, Durability, Json, Patch, Side
 
 __all__ = ["MemoryEngine"]
 
@@ -73,7 +73,12 @@ class MemoryEngine:
         self._documents: dict[DocumentId, _Stored] = {}
         self._closed = False
 
-    def read(self, document: DocumentId) -> State | None:
+    def read(
+        self,
+        document: DocumentId,
+        *,
+        salvage: bool = False,  # noqa: ARG002 - nothing is ever damaged here
+    ) -> State | None:
         stored = self._stored(document)
         with self._mutex:
             if stored.version is None:
@@ -268,6 +273,10 @@ class LockedMemory:
             error.document = str(self._document)
             error.current = stored.version
             raise
+
+    def resolve(self, take: Side) -> Commit:  # noqa: ARG002 - nobody edits memory by hand
+        stored = self._stored
+        return Commit(stored.seq, stored.version or "", self._engine._make_id())  # noqa: SLF001
 
     def release(self) -> None:
         if self._held:

@@ -119,7 +119,7 @@ class CrashFileSystem:
         >>> fs.write(fd, b"hello")
         5
         >>> fs.sync(fd)
-        >>> sorted(image.content("/a") or b"no name" for image in fs.images())
+        >>> sorted({image.content("/a") or b"no name" for image in fs.images()})
         [b'hello', b'no name']
     """
 
@@ -215,8 +215,8 @@ class CrashFileSystem:
         The lost data is still seen in the cache, and a later sync succeeds without writing it.
         """
         inode = self._inode(fd)
-        kept = os.path.commonprefix([inode.durable, inode.media])
-        inode.media = kept + bytes(len(inode.media) - len(kept))
+        kept = _common(inode.durable, inode.media)
+        inode.media = inode.media[:kept] + bytes(len(inode.media) - kept)
 
     # --- looking from outside ---
 
@@ -404,8 +404,8 @@ def _contents(durable: bytes, media: bytes) -> list[bytes]:
     """What may be found in a file after a crash: from what is durable to what was written."""
     if durable == media:
         return [durable]
-    kept = os.path.commonprefix([durable, media])
-    new = media[len(kept) :]
+    length = _common(durable, media)
+    kept, new = media[:length], media[length:]
     first_line = new.find(b"\n") + 1
     cuts = {1, len(new) // 2, len(new) - 1, first_line}
     found = [durable, kept, kept + bytes(len(new))]
@@ -417,6 +417,14 @@ def _contents(durable: bytes, media: bytes) -> list[bytes]:
         ]
     found += [media + durable[len(media) :], media]  # a cut that did not happen yet
     return list(dict.fromkeys(found))
+
+
+def _common(first: bytes, second: bytes) -> int:
+    """How many bytes both begin with."""
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter
+    return next(i for i in range(shorter) if first[i] != second[i])
 
 
 def _normal(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +49,7 @@ class FaultyFileSystem:
 
     Example:
         >>> fs = FaultyFileSystem(CrashFileSystem())
-        >>> fs.fail(errno.ENOSPC, {"create"})
+        >>> fs.fail(28, {"create"})
         >>> fs.open_append("/a", create=True)
         Traceback (most recent call last):
         OSError: [Errno 28] No space left on device: '/a'

@@ -18,8 +18,15 @@ import msgspec
 
 from plainstate.core import codec, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef, TransactionRecord
-from plainstate.core.replay import find_basis
-from plainstate.engines.file.group import Moved, Pending, Position, Staged, check_expected, duplicate
+from plainstate.core.replay import find_basis, overrule
+from plainstate.engines.file.group import (
+    Moved,
+    Pending,
+    Position,
+    Staged,
+    check_expected,
+    duplicate,
+)
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import (
     FileSnapshot,
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from plainstate.engines.file.disk import Disk
-    from plainstate.types import DocumentId, Json
+    from plainstate.types import DocumentId, Json, Side
 
 __all__ = ["FileDocument", "Services"]
 
@@ -168,7 +175,7 @@ class FileDocument:
             self.close()
             raise read.damage
         if read.torn and self._journal is not None:
-            self._disk.quarantine(self.id, read.torn, self._services.make_id)
+            self._quarantine(read.torn)
             self._journal.cut()
         return read.records
 
@@ -487,6 +494,29 @@ class FileDocument:
         self._sync_folder()
         self._put_resting(self._make_head(self.position.seq + 1, None, None, None))
         return Commit(seq, version, self._services.make_id())
+
+    def resolve(self, take: Side) -> Commit:
+        """Settles a conflict between an edit by hand and waiting transactions."""
+        reading = self._read()
+        basis = reading.basis
+        commit = Commit(basis.seq, basis.version or "", self._services.make_id())
+        if basis.kind != "edited" or not basis.waiting:
+            return commit
+        if self._journal is None:
+            raise AssertionError("transactions wait in a journal")
+        if take == "file":
+            self._quarantine(self._journal.read_all())
+            self._fold(reading._replace(basis=basis._replace(waiting=())), None)
+            return commit
+        if reading.snapshot is not None:
+            self._quarantine(reading.snapshot.data())
+        value = overrule(basis, reading.snapshot)
+        version = basis.version or f"{basis.seq}-{digest_of(self._encode(value))[:8]}"
+        self._fold(reading._replace(basis=basis._replace(version=version)), value)
+        return msgspec.structs.replace(commit, version=version)
+
+    def _quarantine(self, data: bytes) -> None:
+        self._disk.quarantine(self.id, data, self._services.make_id)
 
     def _make_head(
         self,

@@ -107,10 +107,10 @@ class FileEngine:
 
     # --- reading ---
 
-    def read(self, document: DocumentId) -> State | None:
+    def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
         self._check_open()
         with self._errors():
-            reading = read_document(self._disk, document)
+            reading = read_document(self._disk, document, salvage=salvage)
             value = reading.value(self._disk, document)
         basis = reading.basis
         return None if basis.version is None else State(value, basis.seq, basis.version)

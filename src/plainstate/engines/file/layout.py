@@ -77,11 +77,15 @@ def documents(disk: Disk, category: str) -> Iterator[DocumentId]:
     """The documents right in a category, damaged ones included."""
     if not disk.check_folder(category):
         return
-    files = {name for name, is_folder in disk.fs.list_folder(f"{disk.base}/{category}") if not is_folder}
+    files = {
+        name for name, is_folder in disk.fs.list_folder(f"{disk.base}/{category}") if not is_folder
+    }
     for kind in _KINDS:
         suffix = SUFFIXES[kind]
         stems = {name.removesuffix(suffix) for name in files if name.endswith(suffix)}
-        journaled = {name.removesuffix(suffix + "l") for name in files if name.endswith(suffix + "l")}
+        journaled = {
+            name.removesuffix(suffix + "l") for name in files if name.endswith(suffix + "l")
+        }
         for name in sorted(stems | journaled):
             if not _is_name(name):
                 continue

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.engines.file.document import FileDocument
-    from plainstate.types import Commit, Json, Patch
+    from plainstate.types import Commit, Json, Patch, Side
 
 __all__ = ["LockedFile"]
 
@@ -57,6 +57,10 @@ class LockedFile:
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         with self._errors():
             return self._file.replace(value, tx_id=tx_id, expected=None)
+
+    def resolve(self, take: Side) -> Commit:
+        with self._errors():
+            return self._file.resolve(take)
 
     def release(self) -> None:
         if self._release is not None:

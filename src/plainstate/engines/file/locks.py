@@ -99,5 +99,3 @@ class DocumentLock:
             document=str(self._document),
             timeout_s=timeout_s,
         )
-
-

@@ -72,7 +72,9 @@ def digest_of(data: bytes) -> str:
 class FileSnapshot:
     """A snapshot file that is read, hashed and decoded only when asked."""
 
-    def __init__(self, stamp: tuple[int, int, int], read: Callable[[], bytes], kind: Kind, shown: str) -> None:
+    def __init__(
+        self, stamp: tuple[int, int, int], read: Callable[[], bytes], kind: Kind, shown: str
+    ) -> None:
         self.stamp = stamp
         self._read = read
         self._kind = kind
@@ -92,6 +94,10 @@ class FileSnapshot:
             return b"" if file is None else file.data
 
         return cls(stamp_of(status), read, document.kind, disk.shown(path))
+
+    def data(self) -> bytes:
+        """Its bytes."""
+        return self._read()
 
     def digest(self) -> str:
         """BLAKE2b-128 of its bytes, in hex."""
@@ -162,7 +168,9 @@ def read_document(disk: Disk, document: DocumentId, *, salvage: bool = False) ->
         elif reading is not None:
             return reading
     shown = disk.shown(disk.snapshot(document))
-    raise StorageError(f"{shown} changed during every attempt to read it", hint="Try again.", path=shown)
+    raise StorageError(
+        f"{shown} changed during every attempt to read it", hint="Try again.", path=shown
+    )
 
 
 def _attempt(

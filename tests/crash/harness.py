@@ -1,0 +1,473 @@
+"""Runs scenarios against the file engine, and judges what a crash leaves of them.
+
+A `Run` does operations one by one and keeps, beside the engine, every state the store
+may have if it stopped right now: one, if all was acknowledged; with an operation
+in flight those before and after it.  `check` opens what a crash left, compares it
+with those states, and goes on working with it.
+"""
+
+import copy
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import plainstate.engines.file.document as document_module
+import plainstate.engines.file.engine as engine_module
+from plainstate.core.ids import IdMaker
+from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.group import Pending
+from plainstate.errors import OutcomeUnknownError, PlainstateError
+from plainstate.fs.base import FileSystem
+from plainstate.testing.crashfs import CrashFileSystem
+from plainstate.types import Commit, DocumentId, Patch
+
+BASE = "/data/store"
+
+State = dict[DocumentId, Any]
+"""The value of every document that exists."""
+
+Effect = Callable[[State], None]
+"""Changes a state as an operation changes the store."""
+
+Scenario = Callable[["Run"], None]
+
+
+class Violation(AssertionError):
+    """The engine broke a promise."""
+
+
+class Clock:
+    """A clock that all processes of one run share; it never stands still."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count(1_767_225_600_000_000, 1_000)
+
+    def __call__(self) -> int:
+        return next(self._ticks) * 1_000
+
+
+class _NoBackground:
+    """Housekeeping at random moments would make each run another one."""
+
+    def __init__(self, work: Callable[[], None], interval_s: float) -> None:
+        del work, interval_s
+
+    def stop(self) -> None:
+        pass
+
+
+@contextmanager
+def same_every_time() -> Iterator[None]:
+    """Takes threads and random numbers out of the engine, so that call n is always the same one."""
+    processes = itertools.count()
+
+    def make_ids(clock_ns: Callable[[], int], _: object) -> IdMaker:
+        process = next(processes)
+        return IdMaker(clock_ns, lambda size: process.to_bytes(size))
+
+    saved = engine_module.Background, engine_module.IdMaker, document_module.FOLD_FLOOR_BYTES
+    engine_module.Background = _NoBackground
+    engine_module.IdMaker = make_ids
+    try:
+        yield
+    finally:
+        engine_module.Background, engine_module.IdMaker, document_module.FOLD_FLOOR_BYTES = saved
+
+
+class Run:
+    """One run of a scenario.
+
+    Attributes:
+        disk: what the engine's calls go to in the end; a person's editor uses it, too.
+        possible: the states that the store may have now.
+        documents: every document that was touched.
+        acknowledged: the ids of transactions, of which a retry must change nothing.
+        versions: the value that each version stands for.
+        seqs: the number of the last acknowledged transaction of each document.
+        first_call: crashes before this one are not this scenario's business.
+    """
+
+    def __init__(
+        self, disk: CrashFileSystem, *, fs: FileSystem | None = None, tolerant: bool = False
+    ) -> None:
+        self.disk = disk
+        self.fs = fs or disk
+        self.clock = Clock()
+        self.possible: list[State] = [{}]
+        self.documents: list[DocumentId] = []
+        self.acknowledged: dict[str, DocumentId] = {}
+        self.versions: dict[tuple[DocumentId, str], str] = {}
+        self.seqs: dict[DocumentId, int] = {}
+        self.first_call = 1
+        self.tolerant = tolerant
+        self.begun: Callable[[], None] = lambda: None
+        self._engines: dict[str, FileEngine] = {}
+        self._ids = itertools.count(1)
+
+    def begin(self) -> None:
+        """From here on the scenario is interesting."""
+        self.first_call = self.disk.calls + 1
+        self.begun()
+
+    def fold_floor(self, size: int) -> None:
+        document_module.FOLD_FLOOR_BYTES = size
+
+    def copy(self, disk: CrashFileSystem) -> "Run":
+        """The same knowledge, for one of several possible futures."""
+        other = Run(disk)
+        other.clock = self.clock
+        other.possible = copy.deepcopy(self.possible)
+        other.documents = list(self.documents)
+        other.acknowledged = dict(self.acknowledged)
+        other.versions = dict(self.versions)
+        other.seqs = dict(self.seqs)
+        other._ids = itertools.count(1000)
+        return other
+
+    # --- operations ---
+
+    def append(self, document: DocumentId, text: str, *, by: str = "a") -> None:
+        """Adds one item, creating the document where it is missing."""
+        self.batch(document, text, by=by)
+
+    def batch(self, document: DocumentId, *texts: str, by: str = "a") -> None:
+        """Adds several items in one transaction."""
+        self._do(document, adding(document, texts), self._appending(document, texts, by))
+
+    def group(self, document: DocumentId, *texts: str) -> None:
+        """Several transactions that the engine commits with one write."""
+        tx_ids = [self._tx_id() for _ in texts]
+
+        def call() -> Commit:
+            engine = self.engine("a")
+            for text, tx_id in zip(texts[:-1], tx_ids, strict=False):
+                engine._entry(document).queue.append(
+                    Pending(patching(document, (text,)), tx_id, None, sync=True)
+                )
+            return engine.append(document, patching(document, texts[-1:]), tx_id=tx_ids[-1])
+
+        self._do(document, *(adding(document, (text,)) for text in texts), call)
+        self.acknowledged.update(dict.fromkeys(tx_ids, document))
+
+    def replace(self, document: DocumentId, *texts: str, with_id: bool = False) -> None:
+        """Makes a document that holds exactly these items."""
+        tx_id = self._tx_id() if with_id else None
+        value = holding(document, texts)
+        self._do(
+            document,
+            lambda state: state.update({document: value}),
+            lambda: self.engine("a").replace(document, copy.deepcopy(value), tx_id=tx_id),
+            tx_id,
+        )
+
+    def delete(self, document: DocumentId) -> None:
+        tx_id = self._tx_id()
+        self._do(
+            document,
+            lambda state: state.pop(document, None),
+            lambda: self.engine("a").delete(document, tx_id=tx_id),
+            tx_id,
+        )
+
+    def rename(self, document: DocumentId, target: DocumentId) -> None:
+        self._note(document)
+
+        def move(state: State) -> None:
+            state[target] = state.pop(document)
+
+        self._do(target, move, lambda: self.engine("a").rename(document, target))
+
+    def checkpoint(self) -> None:
+        self._attempt(None, [], lambda: self.engine("a").checkpoint())
+
+    def read(self, document: DocumentId, *, by: str = "a") -> None:
+        self._attempt(None, [], lambda: self.engine(by).read(document))
+
+    def look(self, document: DocumentId, *, by: str) -> None:
+        """Lets an engine know the document, without writing it."""
+        self._note(document)
+
+        def call() -> None:
+            with self.engine(by).lock(document) as locked:
+                locked.head.value()
+
+        self._attempt(None, [], call)
+
+    def close(self, *, by: str = "a") -> None:
+        engine = self._engines.pop(by, None)
+        if engine is not None:
+            self._attempt(None, [], engine.close)
+
+    def edit(self, document: DocumentId, text: str) -> None:
+        """A person adds an item to the plain file, with an editor that saves safely."""
+
+        def call() -> None:
+            shown = f"{BASE}/{document}" + (".json" if document.kind == "json" else ".md")
+            edited = edit_text(document, self.disk.content(shown) or b"", text)
+            folder = f"{BASE}/{document.category}"
+            write_file(self.disk, f"{folder}/.editor~", edited)
+            self.disk.rename(f"{folder}/.editor~", shown)
+            self.disk.sync_folder(folder)
+
+        def effect(state: State) -> None:
+            if document.kind == "json":
+                state[document]["note"] = text
+            else:
+                state[document] = text + state[document]
+
+        self._attempt(None, [effect], call)
+
+    def remove_by_hand(self, document: DocumentId) -> None:
+        def call() -> None:
+            self.disk.unlink(f"{BASE}/{document}.json")
+            self.disk.sync_folder(f"{BASE}/{document.category}")
+
+        self._attempt(None, [lambda state: state.pop(document, None)], call)
+
+    def engine(self, name: str) -> FileEngine:
+        """A handle of that name, opened at its first use."""
+        if name not in self._engines:
+            self._engines[name] = self.open_engine(self.fs)
+        return self._engines[name]
+
+    def open_engine(self, fs: FileSystem) -> FileEngine:
+        return FileEngine(BASE, fs=fs, clock_ns=self.clock, quiet_fold_s=3600, lock_timeout_s=0)
+
+    def use(self, name: str, engine: FileEngine) -> None:
+        """Lets `engine`, perhaps one of another process, do what is done by `name`."""
+        self._engines[name] = engine
+
+    # --- keeping the books ---
+
+    def _tx_id(self) -> str:
+        return f"t-{next(self._ids)}"
+
+    def _note(self, document: DocumentId) -> None:
+        if document not in self.documents:
+            self.documents.append(document)
+
+    def _appending(
+        self, document: DocumentId, texts: tuple[str, ...], by: str
+    ) -> Any:
+        tx_id = self._tx_id()
+
+        def call() -> Commit:
+            commit = self.engine(by).append(document, patching(document, texts), tx_id=tx_id)
+            self.acknowledged[tx_id] = document
+            return commit
+
+        return call
+
+    def _do(self, document: DocumentId, *rest: Any) -> None:
+        """Takes effects, the call, and perhaps the transaction id to remember."""
+        *rest, last = rest
+        tx_id = None if callable(last) else last
+        if not callable(last):
+            *effects, call = rest
+        else:
+            effects, call = rest, last
+        self._note(document)
+        commit = self._attempt(document, effects, call)
+        if commit is not None and tx_id is not None:
+            self.acknowledged[tx_id] = document
+
+    def _attempt(
+        self, document: DocumentId | None, effects: list[Effect], call: Callable[[], Any]
+    ) -> Any:
+        before = self.possible
+        stages = [before]
+        for effect in effects:
+            stages.append([_after(state, effect) for state in stages[-1]])
+        self.possible = _distinct(itertools.chain.from_iterable(stages))
+        try:
+            result = call()
+        except OutcomeUnknownError:
+            if not self.tolerant:
+                raise
+            return None
+        except PlainstateError:
+            if not self.tolerant:
+                raise
+            self.possible = before
+            return None
+        self.possible = _distinct(stages[-1])
+        if document is not None and isinstance(result, Commit):
+            self.commit_seen(document, result.seq, result.version)
+        return result
+
+    def commit_seen(self, document: DocumentId, seq: int, version: str) -> None:
+        if seq <= self.seqs.get(document, 0):
+            raise Violation(f"{document}: {seq} was acknowledged twice")
+        self.seqs[document] = seq
+        if len(self.possible) == 1:
+            self.version_seen(document, version, self.possible[0].get(document))
+
+    def version_seen(self, document: DocumentId, version: str, value: Any) -> None:
+        text = canonical(value)
+        known = self.versions.setdefault((document, version), text)
+        if known != text:
+            raise Violation(f"{document}: version {version} is {known} and {text}")
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def canonical_state(state: State) -> str:
+    return canonical({f"{name}:{name.kind}": value for name, value in state.items()})
+
+
+def _after(state: State, effect: Effect) -> State:
+    new = copy.deepcopy(state)
+    effect(new)
+    return new
+
+
+def _distinct(states: Any) -> list[State]:
+    return list({canonical_state(state): state for state in states}.values())
+
+
+# --- what the documents hold ---
+
+
+def holding(document: DocumentId, texts: tuple[str, ...]) -> Any:
+    """A value with these items."""
+    return "".join(texts) if document.kind == "markdown" else {"items": list(texts)}
+
+
+def adding(document: DocumentId, texts: tuple[str, ...]) -> Effect:
+    """The effect of adding items."""
+
+    def effect(state: State) -> None:
+        if document not in state:
+            state[document] = holding(document, texts)
+        elif document.kind == "markdown":
+            state[document] += "".join(texts)
+        else:
+            state[document]["items"] += texts
+
+    return effect
+
+
+def patching(document: DocumentId, texts: tuple[str, ...]) -> Callable[[Any], Patch]:
+    """The change that adds items."""
+
+    def change(head: Any) -> Patch:
+        if not head.exists:
+            return [{"op": "add", "path": "", "value": holding(document, texts)}]
+        path = "/-" if document.kind == "markdown" else "/items/-"
+        return [{"op": "add", "path": path, "value": text} for text in texts]
+
+    return change
+
+
+def edit_text(document: DocumentId, data: bytes, text: str) -> bytes:
+    """What a person's editor saves."""
+    if document.kind == "markdown":
+        return text.encode() + data
+    return json.dumps({**json.loads(data), "note": text}).encode()
+
+
+def write_file(fs: FileSystem, path: str, data: bytes) -> None:
+    fd = fs.open_append(path, create=True)
+    fs.write(fd, data)
+    fs.sync(fd)
+    fs.close(fd)
+
+
+# --- judging what is left ---
+
+
+def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> None:
+    """Judges what the next process finds, and goes on writing.
+
+    Args:
+        run: what was done; its `possible` states are those it may find.  Changed.
+        fs: the next process's file system.
+        use: an engine that was open when another process died; a new one otherwise.
+
+    Raises:
+        Violation: the engine broke a promise.
+    """
+    try:
+        engine = use or run.open_engine(fs)
+        run.use("a", engine)
+        found = _check_reading(run, fs, engine)
+        _check_recovery(run, engine, found)
+        _check_going_on(run, engine, found)
+        _check_at_rest(run, fs, engine)
+    except (PlainstateError, AssertionError, OSError) as error:
+        raise Violation(f"{type(error).__name__}: {error}") from error
+
+
+def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[DocumentId, Any]:
+    calls = fs.calls
+    found = {document: engine.read(document) for document in run.documents}
+    assert fs.calls == calls, "reading wrote something"
+    state = {name: known.value for name, known in found.items() if known is not None}
+    possible = {canonical_state(one): one for one in run.possible}
+    actual = canonical_state(state)
+    assert actual in possible, f"found {actual}, expected {' or '.join(possible)}"
+    run.possible = [possible[actual]]
+    for name, known in found.items():
+        if known is not None:
+            assert known.seq >= run.seqs.get(name, 0), f"{name}: number {known.seq} runs backwards"
+            run.version_seen(name, known.version, known.value)
+    for category in {name.category for name in run.documents}:
+        listed = {name for name in run.documents if name.category == category and name in state}
+        assert set(engine.documents(category)) == listed, f"{category} lists other documents"
+    return found
+
+
+def _check_recovery(run: Run, engine: FileEngine, found: dict[DocumentId, Any]) -> None:
+    """A writer that recovers the documents changes nothing that a reader saw."""
+    for document, before in found.items():
+        with engine.lock(document) as locked:
+            head = locked.head
+            value = head.value()
+            head = locked.head
+        after = engine.read(document)
+        assert after == before, f"{document}: read {before}, after recovery {after}"
+        version = None if before is None else before.version
+        assert head.version == version, f"{document}: a writer sees {head.version}, not {version}"
+        assert canonical(value) == canonical(None if before is None else before.value)
+
+
+def _check_going_on(run: Run, engine: FileEngine, found: dict[DocumentId, Any]) -> None:
+    for tx_id, document in run.acknowledged.items():
+        commit = engine.append(document, patching(document, ("again",)), tx_id=tx_id)
+        assert commit.duplicate, f"{document}: {tx_id} was committed again"
+    for document, before in found.items():
+        run.append(document, "after the crash;")
+        if before is not None:
+            assert run.seqs[document] == before.seq + 1, f"{document}: a number was skipped"
+        _compare(run, engine, document)
+
+
+def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
+    before = {document: engine.read(document) for document in run.documents}
+    engine.close()
+    later = run.open_engine(fs)
+    for document in run.documents:
+        _compare(run, later, document)
+        assert later.read(document) == before[document], f"{document} changed while it was closed"
+        suffix = ".json" if document.kind == "json" else ".md"
+        data = fs.content(f"{BASE}/{document}{suffix}")
+        assert data is not None
+        plain = json.loads(data) if document.kind == "json" else data.decode()
+        assert canonical(plain) == canonical(run.possible[0][document])
+    later.close()
+    left = [path for path in fs.paths() if ".tmp-" in path or path.endswith((".jsonl", ".mdl"))]
+    left = [path for path in left if "/.plainstate/heads/" not in path or ".tmp-" in path]
+    left += [path for path in fs.paths() if "/writers/" in path]
+    assert not left, f"left behind: {left}"
+
+
+def _compare(run: Run, engine: FileEngine, document: DocumentId) -> None:
+    state = engine.read(document)
+    assert state is not None
+    expected = canonical(run.possible[0].get(document))
+    assert canonical(state.value) == expected, f"{document} is {state.value}, expected {expected}"
+    run.version_seen(document, state.version, state.value)

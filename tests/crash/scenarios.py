@@ -1,0 +1,287 @@
+"""What the crash tests do to a store.  Each is cut at every call after `begin`."""
+
+from harness import BASE, Run, Scenario
+
+from plainstate.types import DocumentId
+
+A = DocumentId("c", "a")
+B = DocumentId("c", "b")
+DEEP = DocumentId("d/e", "a")
+NOTE = DocumentId("c", "note", "markdown")
+
+SMALL_FLOOR = 700
+
+
+def create_by_append(run: Run) -> None:
+    run.append(A, "one;")
+
+
+def appends(run: Run) -> None:
+    run.append(A, "one;")
+    run.begin()
+    run.append(A, "two;")
+    run.append(A, "three;")
+    run.append(B, "other;")
+
+
+def batch(run: Run) -> None:
+    run.append(A, "one;")
+    run.begin()
+    run.batch(A, "two;", "three;", "four;")
+
+
+def group(run: Run) -> None:
+    run.append(A, "one;")
+    run.begin()
+    run.group(A, "two;", "three;", "four;")
+    run.append(A, "five;")
+
+
+def fold_at_threshold(run: Run) -> None:
+    run.fold_floor(SMALL_FLOOR)
+    run.append(A, "0;")
+    run.append(A, "1;")
+    run.begin()
+    for number in range(2, 10):
+        run.append(A, f"{number};")
+
+
+def replace_new(run: Run) -> None:
+    run.append(B, "makes the folder;")
+    run.begin()
+    run.replace(A, "one;")
+    run.append(A, "two;")
+
+
+def replace_new_with_id(run: Run) -> None:
+    run.append(B, "makes the folder;")
+    run.begin()
+    run.replace(A, "one;", with_id=True)
+    run.append(A, "two;")
+
+
+def replace_existing(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(A, "two;")
+    run.begin()
+    run.replace(A, "new;")
+    run.append(A, "three;")
+    run.replace(A, "newer;", with_id=True)
+    run.replace(A, "newest;", with_id=True)
+
+
+def replace_at_rest(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.begin()
+    run.replace(A, "new;")
+    run.append(A, "two;")
+
+
+def replace_at_rest_with_id(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.begin()
+    run.replace(A, "new;", with_id=True)
+    run.replace(A, "newer;", with_id=True)
+
+
+def delete(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(B, "stays;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.begin()
+    run.delete(A)
+
+
+def delete_at_rest(run: Run) -> None:
+    run.replace(A, "one;")
+    run.checkpoint()
+    run.begin()
+    run.delete(A)
+
+
+def delete_without_snapshot(run: Run) -> None:
+    run.append(A, "one;")
+    run.begin()
+    run.delete(A)
+
+
+def delete_and_recreate(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.delete(A)
+    run.begin()
+    run.append(A, "two;")
+    run.delete(A)
+    run.replace(A, "three;")
+    run.append(A, "four;")
+
+
+def rename(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(A, "two;")
+    run.look(B, by="a")
+    run.begin()
+    run.rename(A, B)
+    run.append(B, "three;")
+
+
+def rename_to_other_folder(run: Run) -> None:
+    run.append(DEEP, "zero;")
+    run.delete(DEEP)
+    run.append(A, "one;")
+    run.begin()
+    run.rename(A, DEEP)
+    run.append(A, "new one;")
+
+
+def markdown(run: Run) -> None:
+    run.append(NOTE, "one;")
+    run.begin()
+    run.append(NOTE, "two;")
+    run.checkpoint()
+    run.append(NOTE, "three;")
+    run.replace(NOTE, "new;")
+
+
+def close_and_reopen(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(A, "two;")
+    run.begin()
+    run.close()
+    run.append(A, "three;")
+    run.close()
+
+
+def checkpoint(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(B, "one;")
+    run.begin()
+    run.checkpoint()
+    run.append(A, "two;")
+    run.checkpoint()
+
+
+def torn_tail(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(A, "two;")
+    run.close()
+    run.append(A, "three;")
+    tear(run)
+    run.begin()
+    run.append(A, "four;")
+    run.append(A, "five;")
+
+
+def tear(run: Run) -> None:
+    """Leaves half a line, as a crash does, and makes it durable."""
+    fd = run.disk.open_append(f"{BASE}/{A}.jsonl")
+    run.disk.write(fd, b'{"seq":4,"tx":"t-half","time":"2026-01-01T00:00:00.000000Z","patch":[{"op"')
+    run.disk.sync(fd)
+    run.disk.close(fd)
+
+
+def edit_at_rest(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.begin()
+    run.edit(A, "by hand")
+    run.append(A, "two;")
+    run.checkpoint()
+    run.edit(A, "again")
+    run.replace(A, "new;")
+
+
+def edit_while_waiting(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.begin()
+    run.edit(A, "by hand")
+    run.append(A, "three;")
+    run.edit(A, "again")
+    run.checkpoint()
+
+
+def edit_then_delete(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.begin()
+    run.edit(A, "by hand")
+    run.delete(A)
+
+
+def removed_by_hand(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.begin()
+    run.remove_by_hand(A)
+    run.append(A, "two;")
+    run.checkpoint()
+
+
+def edit_after_fold(run: Run) -> None:
+    run.fold_floor(SMALL_FLOOR)
+    for number in range(8):
+        run.append(A, f"{number};")
+    run.begin()
+    run.edit(A, "by hand")
+    run.append(A, "8;")
+
+
+def two_writers(run: Run) -> None:
+    run.fold_floor(SMALL_FLOOR)
+    run.append(A, "0;", by="a")
+    run.append(A, "1;", by="b")
+    run.begin()
+    for number in range(2, 8):
+        run.append(A, f"{number};", by="ab"[number % 2])
+    run.replace(A, "new;")
+    run.append(A, "8;", by="b")
+    run.delete(A)
+    run.append(A, "9;", by="b")
+    run.close(by="b")
+    run.append(A, "10;")
+
+
+def session(run: Run) -> None:
+    document = DocumentId("sessions", "s")
+    run.append(document, "one;")
+    run.begin()
+    run.append(document, "two;")
+    run.checkpoint()
+    run.append(document, "three;")
+
+
+SCENARIOS: list[Scenario] = [
+    create_by_append,
+    appends,
+    batch,
+    group,
+    fold_at_threshold,
+    replace_new,
+    replace_new_with_id,
+    replace_existing,
+    replace_at_rest,
+    replace_at_rest_with_id,
+    delete,
+    delete_at_rest,
+    delete_without_snapshot,
+    delete_and_recreate,
+    rename,
+    rename_to_other_folder,
+    markdown,
+    close_and_reopen,
+    checkpoint,
+    torn_tail,
+    edit_at_rest,
+    edit_while_waiting,
+    edit_then_delete,
+    removed_by_hand,
+    edit_after_fold,
+    two_writers,
+    session,
+]
