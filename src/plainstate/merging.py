@@ -83,7 +83,7 @@ def saving(session: Session, *, create: bool) -> Change:
             operations += _settings(session, stored, fields, head)
         added = [(array, tree) for what, array, tree in session.changes if what == "add"]
         if added or operations:
-            latest = times.from_datetime(session.updated_at)
+            latest = times.format(times.from_datetime(session.updated_at))
             operations += _additions(facts, added, latest)
         return operations
 
@@ -116,8 +116,8 @@ class _Facts:
         summary = head.summary()
         if summary is not None:
             self.user_id: str = summary["user_id"]
-            self.updated_at: int = times.parse(summary["updated_at"])
-            self.last: int = times.parse(summary["last"]) if summary["last"] else 0
+            self.updated_at: str = summary["updated_at"]
+            self.last: str = summary["last"]
             return
         stored = head.value()
         copied = dict(stored) if isinstance(stored, dict) else stored
@@ -128,8 +128,8 @@ class _Facts:
             if name not in stored
         ]
         self.user_id = session.user_id
-        self.updated_at = times.parse(stored["updated_at"])
-        self.last = session.last_turn_ns()
+        self.updated_at = stored["updated_at"]
+        self.last = session.last_turn()
 
 
 def _check_owner(session_id: str, owner: str, user_id: str | None) -> None:
@@ -148,28 +148,31 @@ def _creation(tree: Json) -> Patch:
 
 
 def _add_all(tree: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json]]]) -> None:
-    last = 0
+    last = ""
     for array, message in messages:
-        stamped = {**message, "timestamp": next_time(message["timestamp"], last)}
-        last = times.parse(stamped["timestamp"])
-        tree[array].append(stamped)
-    first = times.parse(messages[0][1]["timestamp"])
-    tree["created_at"] = times.format(min(first, times.parse(tree["created_at"])))
-    tree["updated_at"] = times.format(max(last, times.parse(tree["updated_at"])))
+        last = next_time(message["timestamp"], last)
+        tree[array].append({**message, "timestamp": last})
+    first = messages[0][1]["timestamp"]
+    tree["created_at"] = first if times.is_later(tree["created_at"], first) else tree["created_at"]
+    tree["updated_at"] = _later(tree["updated_at"], last)
 
 
 def _additions(
-    facts: _Facts, messages: Sequence[tuple[str, dict[str, Json]]], latest: int = 0
+    facts: _Facts, messages: Sequence[tuple[str, dict[str, Json]]], latest: str = ""
 ) -> Patch:
     operations: list[dict[str, Any]] = []
-    last = facts.last
+    updated, last = _later(facts.updated_at, latest), facts.last
     for array, message in messages:
-        stamped = {**message, "timestamp": next_time(message["timestamp"], last)}
-        last = times.parse(stamped["timestamp"])
+        last = next_time(message["timestamp"], last)
+        stamped = {**message, "timestamp": last}
         operations.append({"op": "add", "path": f"/{array}/-", "value": stamped})
-    updated = max(facts.updated_at, latest, last if messages else 0)
-    operations.append({"op": "replace", "path": "/updated_at", "value": times.format(updated)})
+        updated = _later(updated, last)
+    operations.append({"op": "replace", "path": "/updated_at", "value": updated})
     return operations
+
+
+def _later(a: str, b: str) -> str:
+    return a if not b or times.is_later(a, b) else b
 
 
 def _removals(

@@ -347,7 +347,7 @@ class Session:
     def _add(self, message: Message) -> None:
         array = USERS if isinstance(message, UserMessage) else AGENTS
         tree = message_tree(message)
-        tree["timestamp"] = next_time(tree["timestamp"], self.last_turn_ns())
+        tree["timestamp"] = next_time(tree["timestamp"], self.last_turn())
         self._tree[array].append(tree)
         self._changes.append(("add", array, tree))
         self._touch(tree["timestamp"])
@@ -369,10 +369,10 @@ class Session:
 
     # --- between the session and the store ---
 
-    def last_turn_ns(self) -> int:
-        """Time of the last turn, in ns since the epoch; 0 if there is none."""
-        lasts = [_time_of(self._tree[name][-1]) for name in (USERS, AGENTS) if self._tree[name]]
-        return max(lasts, default=0)
+    def last_turn(self) -> str:
+        """Time of the last turn as it is stored, "" if there is none."""
+        lasts = [self._tree[name][-1] for name in (USERS, AGENTS) if self._tree[name]]
+        return str(max(lasts, key=_time_of)["timestamp"]) if lasts else ""
 
     @property
     def changes(self) -> list[tuple[str, str, Json]]:
@@ -453,11 +453,11 @@ def message_tree(message: Message) -> dict[str, Json]:
     return tree
 
 
-def next_time(text: str, last_ns: int) -> str:
-    """`text`, or the microsecond behind `last_ns` if that is later: times strictly increase."""
-    if times.parse(text) > last_ns:
+def next_time(text: str, last: str) -> str:
+    """`text`, or the microsecond behind `last` if that is later: times strictly increase."""
+    if times.is_later(text, last):
         return text
-    return times.format(last_ns // 1000 * 1000 + 1000)
+    return times.format(times.parse(last) // 1000 * 1000 + 1000)
 
 
 def _text(content: object) -> str:

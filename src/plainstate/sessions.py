@@ -260,7 +260,7 @@ def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
 
 def _listed(session: Session, tree: Json) -> SessionSummary:
     facts = summarize(tree) or {}
-    session.last_turn_ns()  # a damaged last message shows
+    session.last_turn()  # a damaged last message shows
     return SessionSummary(
         id=str(session.id),
         user_id=session.user_id,

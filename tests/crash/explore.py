@@ -43,7 +43,8 @@ def power_cuts(scenario: Scenario, *, limit: int = 48) -> Iterator[tuple[Run, Cr
 
 def judge(run: Run, fs: CrashFileSystem, scenario: Scenario) -> None:
     try:
-        check(run, fs)
+        with same_every_time():
+            check(run, fs)
     except Violation as violation:
         raise Violation(f"{scenario.__name__}: {violation}\n{listing(fs)}") from violation
 
@@ -51,4 +52,5 @@ def judge(run: Run, fs: CrashFileSystem, scenario: Scenario) -> None:
 def listing(fs: CrashFileSystem) -> str:
     """The files as they are now, for the message of a failed test."""
     shown = [(path, fs.content(path)) for path in fs.paths()]
-    return "\n".join(f"{path}: {data!r}" for path, data in shown if data is not None)
+    lines = (f"{path}: {data!r}" for path, data in shown if data is not None)
+    return "\n".join(lines).replace("\\x00", "")

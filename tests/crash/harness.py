@@ -462,6 +462,7 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
     left = [path for path in fs.paths() if ".tmp-" in path or path.endswith((".jsonl", ".mdl"))]
     left = [path for path in left if "/.plainstate/heads/" not in path or ".tmp-" in path]
     left += [path for path in fs.paths() if "/writers/" in path]
+    left = [path for path in left if "/.plainstate/.tmp-" not in path]
     assert not left, f"left behind: {left}"
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from plainstate.errors import InvalidValueError
 
-__all__ = ["format", "from_datetime", "parse", "to_datetime"]
+__all__ = ["format", "from_datetime", "is_later", "parse", "to_datetime"]
 
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)  # naive arithmetic is faster, and UTC has no gaps
 _NS_PER_S: Final = 1_000_000_000
+_USUAL_LENGTH: Final = len("2026-01-01T00:00:00.000000Z")
 
 # The ranges of day and month are left to `datetime`; hours are not, because
 # newer Pythons accept 24:00, which RFC 3339 does not.
@@ -77,7 +79,7 @@ def format(ns: int) -> str:
     Raises:
         InvalidValueError: outside the years 1 to 9999.
 
-    Cost: 1.1 µs.
+    Cost: 0.5 µs; 1.1 µs for an instant of another second.
 
     Example:
         >>> format(1_000_000_000), format(1)
@@ -85,11 +87,30 @@ def format(ns: int) -> str:
     """
     seconds, fraction = divmod(ns, _NS_PER_S)
     try:
-        second = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+        second = _second_text(seconds)
     except OverflowError:
         raise _out_of_range(ns) from None
     micros, below = divmod(fraction, 1000)
     return f"{second}.{fraction:09d}Z" if below else f"{second}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=64)  # most instants written are of this very second
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+
+
+def is_later(a: str, b: str) -> bool:
+    """Whether instant `a` is later than `b`; an empty `b` is before everything.
+
+    Cost: a comparison of texts, where both are of the form that `format` writes.
+
+    Example:
+        >>> is_later("2026-01-01T00:00:01.5Z", "2026-01-01T01:00:01+01:00")
+        True
+    """
+    if len(a) == len(b) == _USUAL_LENGTH and a[-1] == b[-1] == "Z":
+        return a > b
+    return not b or parse(a) > parse(b)
 
 
 def to_datetime(ns: int) -> datetime:

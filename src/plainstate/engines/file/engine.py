@@ -35,6 +35,7 @@ from plainstate.types import State, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
     from plainstate.engines.base import LockedDocument
     from plainstate.fs.base import FileSystem
@@ -51,6 +52,25 @@ class _Entry:
         self.file = FileDocument(services, document)
         self.queue: list[Pending] = []
         self.written_at = 0.0
+
+
+class _Errors:
+    """In `with`: gives every system error its place in the error tree."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError) and not isinstance(error, PlainstateError):
+            path = error.filename if isinstance(error.filename, str) else self._disk.base
+            raise storage_error(error, self._disk.shown(path)) from error
 
 
 class FileEngine:
@@ -87,6 +107,7 @@ class FileEngine:
         self._make_id = IdMaker(clock_ns, os.urandom)
         self._writer_id = self._make_id()
         self._disk = Disk(fs or PosixFileSystem(), base, self._writer_id)
+        self._translate = _Errors(self._disk)
         self._services = Services(self._disk, self._now, self._make_id, max_write_bytes)
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
@@ -413,13 +434,5 @@ class FileEngine:
                 "the store was opened before fork()", hint="Open it anew in the child process."
             )
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Gives every system error its place in the error tree."""
-        try:
-            yield
-        except PlainstateError:
-            raise
-        except OSError as error:
-            path = error.filename if isinstance(error.filename, str) else self._disk.base
-            raise storage_error(error, self._disk.shown(path)) from error
+    def _errors(self) -> _Errors:
+        return self._translate
