@@ -58,8 +58,6 @@ class AsyncStateStore(AsyncBase):
         [1, 2]
     """
 
-    async def __aenter__(self) -> AsyncStateStore:
-        return self
 '''
 
 

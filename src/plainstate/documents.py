@@ -387,7 +387,9 @@ def _checked_patch(ops: Patch) -> Patch:
                 op_index=index,
                 pointer="",
             )
-        members = {key: codec.check(op[key]) for key in ("op", "path", "from") if key in op}
+        members: dict[str, Json] = {
+            key: codec.check(op[key]) for key in ("op", "path", "from") if key in op
+        }
         if "value" in op and op["op"] in ("add", "replace", "test"):
             members["value"] = convert.to_tree(op["value"], depth=len(pointer.parse(op["path"])))
         checked.append(members)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import os
 import time
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import Struct, field
@@ -20,9 +22,6 @@ from plainstate.core.patch import json_equal
 from plainstate.errors import DamagedError, InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     from plainstate.types import Json
 
 __all__ = [
@@ -134,10 +133,10 @@ class Session:
 
     Example:
         >>> session = Session.with_id("ada", "s-1")
-        >>> session.add_user_message("What is 6 × 7?")
+        >>> session.add_user_message("What is 6 x 7?")
         >>> session.add_agent_response("42")
         >>> [turn.content for turn in session.turns()]
-        ['What is 6 × 7?', '42']
+        ['What is 6 x 7?', '42']
         >>> session.exchange_count(), session.is_empty()
         (1, False)
     """
@@ -534,26 +533,25 @@ def _agent_response(tree: Json) -> AgentResponse:
     )
 
 
+def _refuse_change(*_: Any, **__: Any) -> Any:
+    raise TypeError(
+        "a stored message cannot be changed; add a new one, or patch the document "
+        "with StateStore.patch"
+    )
+
+
 class _FrozenDict(dict[str, Any]):
     """An object inside a stored message: reading only, so that no change is lost."""
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(
-            "a stored message cannot be changed; add a new one, or patch the document "
-            "with StateStore.patch"
-        )
-
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse_change
+    clear = pop = popitem = setdefault = update = _refuse_change
 
 
 class _FrozenList(list[Any]):
     """An array inside a stored message."""
 
-    _refuse = _FrozenDict._refuse
-
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse_change
 
 
 def _frozen(tree: Json) -> Json:

@@ -129,7 +129,7 @@ class SessionMethods:
             timestamp: when it was said; now, if left out.  One that is not later
                 than the last turn's is moved right behind it.
             metadata: anything else worth keeping.
-            user_id: whose session it must be; an absent one is then created, with the message in it.
+            user_id: whose session it must be; an absent one is then created with the message.
             tx_id: makes a retry safe: the same id is appended once.
             durability: as the store's, for this call.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from plainstate.documents import DocumentMethods
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.engines.base import Engine
+    from plainstate.types import Durability
 
 __all__ = ["StateStore", "open_store"]
 
@@ -46,7 +47,7 @@ class StateStore(DocumentMethods, SessionMethods):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durability: str = "commit", **options: Any
+        self, path: str | os.PathLike[str], *, durability: Durability = "commit", **options: Any
     ) -> None:
         self._engine: Engine
         if durability not in _POLICIES:
@@ -92,7 +93,7 @@ class StateStore(DocumentMethods, SessionMethods):
         self._closed = True
         self._engine.close()
 
-    def __enter__(self) -> StateStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from plainstate.core import convert
 from plainstate.core.diff import diff
@@ -71,7 +71,7 @@ class DocumentTransaction:
         if self._hold is not None:
             self._hold.end()
 
-    def __enter__(self) -> DocumentTransaction:
+    def __enter__(self) -> Self:
         self.begin()
         self.mark()
         return self

@@ -1,38 +1,108 @@
 """Stops a scenario at every call, in every way, and judges what is left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harness import Run, Scenario, Violation, canonical_state, check, same_every_time
+from scenarios import A
 
+from plainstate.engines.file.engine import FileEngine
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
-
-
-def cuts(scenario: Scenario, *, written: float = 0.0) -> Iterator[Run]:
-    """The scenario cut off before each of its calls that change something, and after the last."""
-    call = None
-    while True:
-        run = Run(CrashFileSystem())
-        if call is not None:
-            run.disk.crash_at(call, written=written)
-        with same_every_time():
-            try:
-                scenario(run)
-                finished = True
-            except PowerCut:
-                finished = False
-            if call is None:  # the first run only counts
-                call = run.first_call
-                continue
-            yield run
-        if finished:
-            return
-        call += 1
 
 
 def power_cuts(scenario: Scenario, *, limit: int = 48) -> Iterator[tuple[Run, CrashFileSystem]]:
     """Every state that a power cut can leave, with what was known at that moment."""
+    return _images(_cuts(scenario), limit)
+
+
+def cuts_in_recovery(
+    run: Run, image: CrashFileSystem, *, limit: int
+) -> Iterator[tuple[Run, CrashFileSystem]]:
+    """What a second power cut can leave while `check` recovers `image`."""
+    (copy,) = image.images()
+
+    def recover(second: Run) -> None:
+        check(second, second.disk)
+
+    def start() -> Run:
+        (disk,) = copy.images()
+        return run.copy(disk)
+
+    return _images(_cuts(recover, start), limit)
+
+
+def kills(scenario: Scenario) -> Iterator[Run]:
+    """The process killed before each call, and amid each write."""
+    for written in (0.0, 0.5, 0.99):
+        for run in _cuts(scenario, written=written):
+            if written == 0 or run.disk.last_change == "write":
+                run.disk.kill()
+                yield run
+
+
+def kills_beside_neighbour(
+    scenario: Scenario,
+) -> Iterator[tuple[Run, FileEngine, CrashFileSystem]]:
+    """The same, with another process that looked at the documents when the scenario began."""
+
+    def start() -> Run:
+        run = Run(CrashFileSystem())
+        process = run.disk.spawn()
+
+        def look() -> None:
+            neighbour = run.open_engine(process)
+            run.use("neighbour", neighbour)
+            for document in list(run.documents) or [A]:
+                run.look(document, by="neighbour")
+            neighbours.append((neighbour, process))
+
+        run.begun = look
+        return run
+
+    neighbours: list[tuple[FileEngine, CrashFileSystem]] = []
+    for run in _cuts(scenario, start):
+        run.disk.kill()
+        if neighbours:
+            yield run, *neighbours[-1]
+            neighbours.clear()
+
+
+def judge(
+    run: Run, fs: CrashFileSystem, scenario: Scenario, *, use: FileEngine | None = None
+) -> None:
+    """As `check`; a violation names the scenario and shows the files."""
+    try:
+        with same_every_time():
+            check(run, fs, use=use)
+    except Violation as violation:
+        raise Violation(f"{scenario.__name__}: {violation}\n{_listing(fs)}") from violation
+
+
+def _cuts(
+    scenario: Scenario, start: Callable[[], Run] | None = None, *, written: float = 0.0
+) -> Iterator[Run]:
+    """The scenario cut off before each of its calls that change something, and after the last."""
+    call = 0
+    finished = False
+    while not finished:
+        run = start() if start else Run(CrashFileSystem())
+        if call:
+            run.disk.crash_at(call, written=written)
+        with same_every_time():
+            try:
+                scenario(run)
+                finished = call > 0
+            except PowerCut:
+                pass
+        if call:
+            yield run
+        # the first run was whole: it told where the scenario begins
+        call = call + 1 if call else run.first_call
+
+
+def _images(runs: Iterator[Run], limit: int) -> Iterator[tuple[Run, CrashFileSystem]]:
+    """What power cuts leave of these runs; each state once for the same knowledge."""
     seen = set()
-    for run in cuts(scenario):
+    for run in runs:
         known = tuple(map(canonical_state, run.possible)), frozenset(run.acknowledged)
         for image in run.disk.images(limit):
             key = image.fingerprint(), known
@@ -41,16 +111,8 @@ def power_cuts(scenario: Scenario, *, limit: int = 48) -> Iterator[tuple[Run, Cr
                 yield run.copy(image), image
 
 
-def judge(run: Run, fs: CrashFileSystem, scenario: Scenario) -> None:
-    try:
-        with same_every_time():
-            check(run, fs)
-    except Violation as violation:
-        raise Violation(f"{scenario.__name__}: {violation}\n{listing(fs)}") from violation
-
-
-def listing(fs: CrashFileSystem) -> str:
-    """The files as they are now, for the message of a failed test."""
+def _listing(fs: CrashFileSystem) -> str:
+    """The files as they are now."""
     shown = [(path, fs.content(path)) for path in fs.paths()]
     lines = (f"{path}: {data!r}" for path, data in shown if data is not None)
     return "\n".join(lines).replace("\\x00", "")

@@ -41,11 +41,12 @@ class Violation(AssertionError):
 class Clock:
     """A clock that all processes of one run share; it never stands still."""
 
-    def __init__(self) -> None:
-        self._ticks = itertools.count(1_767_225_600_000_000, 1_000)
+    def __init__(self, ms: int = 1_767_225_600_000) -> None:
+        self.ms = ms
 
     def __call__(self) -> int:
-        return next(self._ticks) * 1_000
+        self.ms += 1
+        return self.ms * 1_000_000
 
 
 class _NoBackground:
@@ -104,7 +105,7 @@ class Run:
         self.tolerant = tolerant
         self.begun: Callable[[], None] = lambda: None
         self._engines: dict[str, FileEngine] = {}
-        self._ids = itertools.count(1)
+        self._last_id = 0
 
     def begin(self) -> None:
         """From here on the scenario is interesting."""
@@ -117,13 +118,13 @@ class Run:
     def copy(self, disk: CrashFileSystem) -> "Run":
         """The same knowledge, for one of several possible futures."""
         other = Run(disk)
-        other.clock = self.clock
+        other.clock = Clock(self.clock.ms)
         other.possible = copy.deepcopy(self.possible)
         other.documents = list(self.documents)
         other.acknowledged = dict(self.acknowledged)
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
-        other._ids = itertools.count(1000)
+        other._last_id = self._last_id
         return other
 
     # --- operations ---
@@ -242,7 +243,8 @@ class Run:
     # --- keeping the books ---
 
     def _tx_id(self) -> str:
-        return f"t-{next(self._ids)}"
+        self._last_id += 1
+        return f"t-{self._last_id}"
 
     def _note(self, document: DocumentId) -> None:
         if document not in self.documents:
@@ -440,7 +442,7 @@ def _check_going_on(run: Run, engine: FileEngine, found: dict[DocumentId, Any]) 
         commit = engine.append(document, patching(document, ("again",)), tx_id=tx_id)
         assert commit.duplicate, f"{document}: {tx_id} was committed again"
     for document, before in found.items():
-        run.append(document, "after the crash;")
+        run.append(document, f"after crash {run.clock.ms};")
         if before is not None:
             assert run.seqs[document] == before.seq + 1, f"{document}: a number was skipped"
         _compare(run, engine, document)

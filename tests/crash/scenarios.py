@@ -13,6 +13,7 @@ SMALL_FLOOR = 700
 
 
 def create_by_append(run: Run) -> None:
+    run.begin()
     run.append(A, "one;")
 
 

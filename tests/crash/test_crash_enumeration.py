@@ -1,12 +1,37 @@
+"""A power cut at every call of every scenario, in every state that it can leave."""
+
+from itertools import islice
+
 import pytest
-from explore import judge, power_cuts
+import scenarios
+from explore import cuts_in_recovery, judge, power_cuts
 from scenarios import SCENARIOS
+
+INTERRUPTED = [
+    scenarios.fold_at_threshold,
+    scenarios.replace_existing,
+    scenarios.delete,
+    scenarios.rename,
+    scenarios.torn_tail,
+    scenarios.edit_while_waiting,
+]
+"""Those whose recovery has most to do."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_every_power_cut(scenario):
+def test_power_cut(scenario):
     count = 0
     for run, image in power_cuts(scenario):
         judge(run, image, scenario)
         count += 1
+    assert count
+
+
+@pytest.mark.parametrize("scenario", INTERRUPTED, ids=lambda scenario: scenario.__name__)
+def test_second_power_cut_during_recovery(scenario):
+    count = 0
+    for run, image in islice(power_cuts(scenario, limit=6), 0, None, 7):
+        for second_run, second_image in cuts_in_recovery(run, image, limit=4):
+            judge(second_run, second_image, scenario)
+            count += 1
     assert count

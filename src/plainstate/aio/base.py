@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from plainstate.store import StateStore
 
@@ -60,7 +60,7 @@ class AsyncBase:
             self._threads.shutdown(wait=False)
             self._holders.shutdown(wait=False)
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -104,7 +104,7 @@ class AsyncTransaction:
         """What was committed, after the block; `None` if nothing changed."""
         return self._transaction.commit
 
-    async def __aenter__(self) -> AsyncTransaction:
+    async def __aenter__(self) -> Self:
         try:
             await self._store._call(self._transaction.begin)  # noqa: SLF001 - same module
         except asyncio.CancelledError:

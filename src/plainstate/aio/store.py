@@ -40,9 +40,6 @@ class AsyncStateStore(AsyncBase):
         [1, 2]
     """
 
-    async def __aenter__(self) -> AsyncStateStore:
-        return self
-
     async def save_markdown(
         self,
         category: str,

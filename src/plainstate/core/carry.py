@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plainstate.core.record import TransactionRecord
     from plainstate.types import Json, Patch
 
-__all__ = ["Unclear", "carry_over", "contained_prefix"]
+__all__ = ["UnclearError", "carry_over", "contained_prefix"]
 
 CLOCK: Final = "/updated_at"
 """A time that only moves forward: of two values the later one stays."""
@@ -34,7 +34,7 @@ _SURE_TEXT: Final = 16
 _MISSING: Final = object()
 
 
-class Unclear(Exception):
+class UnclearError(Exception):
     """It cannot be proved which of the transactions the edited text contains."""
 
 
@@ -56,7 +56,7 @@ def carry_over(edited: Json, waiting: Sequence[TransactionRecord]) -> Json:
         The value with all of them inside exactly once.
 
     Raises:
-        Unclear: that cannot be proved.
+        UnclearError: that cannot be proved.
 
     Cost: one comparison per operation and per array element it may equal.
     """
@@ -65,7 +65,7 @@ def carry_over(edited: Json, waiting: Sequence[TransactionRecord]) -> Json:
     for transaction in waiting:
         verdict = _judge(value, transaction.patch)
         if verdict is _Verdict.UNCLEAR or (verdict is _Verdict.CONTAINED and carrying):
-            raise Unclear
+            raise UnclearError
         if verdict is _Verdict.MISSING:
             carrying = True
         if verdict in (_Verdict.MISSING, _Verdict.NEUTRAL):
@@ -139,7 +139,7 @@ def _apply(value: Json, operations: Patch) -> Json:
     try:
         return patch.apply(value, useful)
     except PatchFailedError as error:
-        raise Unclear from error
+        raise UnclearError from error
 
 
 def _makes_no_difference(value: Json, operation: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ torn tail is, stand in `docs/format/journal.md`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
@@ -124,7 +125,7 @@ def _seal(body: bytes, previous: int) -> tuple[bytes, int]:
 def encode_transaction(
     seq: int, tx_id: str, time: str, patch: Patch, *, previous: int, synced: int
 ) -> tuple[bytes, int]:
-    """Makes a transaction line.
+    r"""Makes a transaction line.
 
     Args:
         seq: its number.
@@ -140,7 +141,7 @@ def encode_transaction(
     Example:
         >>> line, check = encode_transaction(1, "t", "now", [], previous=0, synced=0)
         >>> line
-        b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"4de94ba0"}\\n'
+        b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"4de94ba0"}\n'
     """
     known = UNSET if synced == seq - 1 else synced
     return _seal(_encode(_TransactionLine(seq, tx_id, time, known, patch)), previous)
@@ -250,8 +251,7 @@ def _decode_lines(lines: list[bytes], path: str, line_number: int) -> list[Recor
         ]
     except (msgspec.ValidationError, msgspec.DecodeError):
         return [
-            _decode_unusual(line, head, path, number)
-            for number, (line, head) in enumerate(zip(lines, is_head, strict=True), line_number)
+            _decode_unusual(line, path, number) for number, line in enumerate(lines, line_number)
         ]
 
 
@@ -260,8 +260,9 @@ def _head(line: bytes) -> HeadRecord:
     return _decode_head(line[:-_SUM_LENGTH] + b"}")
 
 
-def _decode_unusual(line: bytes, is_head: bool, path: str, number: int) -> Record:
+def _decode_unusual(line: bytes, path: str, number: int) -> Record:
     """Decodes a line with optional keys, or says what this version lacks."""
+    is_head = line.startswith(_HEAD_PREFIX)
     try:
         members = _decode_object(line)
         known = HeadRecord if is_head else TransactionRecord
@@ -305,7 +306,7 @@ def _is_torn(rest: bytes, seq: int) -> bool:
     if rest.endswith(b"\n") and b"\0" not in rest:
         return False
     lines = rest.split(b"\n")[:-1]
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         claim = _verified_claim(before, line)
         if claim is not None and claim >= seq:
             return False

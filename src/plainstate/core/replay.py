@@ -125,9 +125,9 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         waiting = waiting[contained or 0 :]
     try:
         if snapshot is None and waiting:
-            raise carry.Unclear
+            raise carry.UnclearError
         return carry.carry_over(value, waiting)
-    except (carry.Unclear, PatchFailedError) as error:
+    except (carry.UnclearError, PatchFailedError) as error:
         what = "was removed" if snapshot is None else "was changed"
         raise EditConflictError(
             f"{path} {what} by hand while {len(waiting)} transactions waited in its "

@@ -7,7 +7,7 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec import Struct
 
@@ -65,7 +65,7 @@ class LockedDocument(Protocol):
     def release(self) -> None:
         """Lets other writers go on; harmless when called again."""
 
-    def __enter__(self) -> LockedDocument: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self,

@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from zlib import crc32
 
 from plainstate.core import codec, patch, summary, times
@@ -283,7 +283,7 @@ class LockedMemory:
             self._held = False
             self._stored.lock.release()
 
-    def __enter__(self) -> LockedMemory:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

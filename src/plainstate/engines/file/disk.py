@@ -6,7 +6,8 @@ visible, the name before the acknowledgement (see `docs/durability.md`).
 
 from __future__ import annotations
 
-import os
+import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from plainstate.errors import UnsafePathError
 from plainstate.types import DocumentId, Kind
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from plainstate.fs.base import FileSystem
@@ -105,7 +107,7 @@ class Disk:
             status = self.fs.stat(path)
             if status is None:
                 return False
-            if status.st_mode & 0o170000 != 0o040000:
+            if not stat.S_ISDIR(status.st_mode):
                 shown = self.shown(path)
                 raise UnsafePathError(
                     f"{shown} is not a folder",
@@ -135,10 +137,8 @@ class Disk:
         if not missing and path in self._durable_folders:
             return
         if missing:
-            try:
+            with suppress(FileExistsError):  # another process was faster
                 self.fs.make_folder(path)
-            except FileExistsError:
-                pass  # another process was faster
         self.fs.sync_folder(parent)
         self._durable_folders.add(path)
 

@@ -12,6 +12,7 @@ The order of system calls is the one in `docs/format/journal.md`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,8 +20,9 @@ import msgspec
 from plainstate.core import codec, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef, TransactionRecord
 from plainstate.core.replay import find_basis, overrule
+from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.group import (
-    Moved,
+    MovedError,
     Pending,
     Position,
     Staged,
@@ -43,9 +45,8 @@ from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO, RECENT_TX_IDS
 from plainstate.types import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from plainstate.engines.file.disk import Disk
     from plainstate.types import DocumentId, Json, Side
 
 __all__ = ["FileDocument", "Services"]
@@ -119,13 +120,13 @@ class FileDocument:
 
         Raises:
             EditConflictError, DamagedError: it cannot be read.
-            Moved: an edit by hand was found and folded in; refresh and start over.
+            MovedError: an edit by hand was found and folded in; refresh and start over.
         """
         reading = self._read()
         value = self._replay(reading)
         if reading.basis.kind != "clean" and reading.journal:
             self._fold(reading, value)
-            raise Moved
+            raise MovedError
         return value
 
     def settle_edit(self) -> None:
@@ -247,7 +248,7 @@ class FileDocument:
             try:
                 staged.add_all(group)
                 break
-            except Moved:
+            except MovedError:
                 self.refresh()
         if staged.lines:
             sync = any(pending.sync for pending in group)

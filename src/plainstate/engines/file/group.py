@@ -9,17 +9,17 @@ from msgspec import Struct
 
 from plainstate.core import patch, record, summary
 from plainstate.errors import ConflictError, PatchFailedError
-from plainstate.types import Commit, Head
+from plainstate.types import Commit, Head, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from plainstate.types import Change, DocumentId, Json, Patch
+    from plainstate.types import Change, DocumentId, Patch
 
-__all__ = ["Moved", "Pending", "Position", "Staged", "check_expected", "duplicate"]
+__all__ = ["MovedError", "Pending", "Position", "Staged", "check_expected", "duplicate"]
 
 
-class Moved(Exception):
+class MovedError(Exception):
     """The file was edited by hand: that is folded in now, and everything starts over."""
 
 
@@ -118,14 +118,14 @@ class Staged:
         """Stages each change; one that is refused learns it at once.
 
         Raises:
-            Moved: everything has to be staged again.
+            MovedError: everything has to be staged again.
         """
         for pending in group:
             if pending.settled:
                 continue
             try:
                 self._add(pending)
-            except Moved:
+            except MovedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
                 pending.error = error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from plainstate.engines.file.group import Moved, Pending
+from plainstate.engines.file.group import MovedError, Pending
 from plainstate.types import Head
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class LockedFile:
             release, self._release = self._release, None
             release()
 
-    def __enter__(self) -> LockedFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -83,5 +83,5 @@ class LockedFile:
             while True:
                 try:
                     return self._file.load()
-                except Moved:
+                except MovedError:
                     self._file.refresh()
