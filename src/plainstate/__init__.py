@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
 from plainstate.errors import PlainstateError
-from plainstate.session import AgentResponse, Session, SessionId, SessionSummary, UserMessage
+from plainstate.messages import AgentResponse, UserMessage
+from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
 from plainstate.types import Commit, Document
 

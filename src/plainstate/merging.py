@@ -13,7 +13,8 @@ from plainstate.core import codec, times
 from plainstate.core.patch import json_equal
 from plainstate.core.pointer import resolve
 from plainstate.errors import ConflictError, NotFoundError, OwnershipError
-from plainstate.session import AGENTS, USERS, Session, next_time
+from plainstate.messages import next_time
+from plainstate.session import AGENTS, USERS, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 A `Session` is a view of its JSON tree, which keeps whatever it does not know.  It
 records what is done to it; saving commits those changes on top of what is
-stored by then (`session_changes`), so two processes that both add messages end with all of them.
+stored by then (`merging.py`), so two processes that both add messages end with all of them.
 """
 
 from __future__ import annotations
@@ -10,29 +10,36 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from plainstate.core import codec, convert, names, times
 from plainstate.core.ids import IdMaker
 from plainstate.core.patch import json_equal
-from plainstate.errors import DamagedError, InvalidValueError
+from plainstate.core.pointer import escape
+from plainstate.errors import InvalidValueError
+from plainstate.messages import (
+    AgentResponse,
+    Message,
+    UserMessage,
+    agent_response,
+    message_tree,
+    next_time,
+    now_ns,
+    parse_time,
+    refuse,
+    time_of,
+    user_message,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plainstate.types import Json
 
-__all__ = [
-    "AgentResponse",
-    "Message",
-    "Session",
-    "SessionId",
-    "SessionSummary",
-    "UserMessage",
-    "message_tree",
-]
+__all__ = ["AGENTS", "USERS", "Session", "SessionId", "SessionSummary"]
 
 USERS = "user_messages"
 AGENTS = "agent_responses"
@@ -57,46 +64,6 @@ class SessionId(str):
 
     def __repr__(self) -> str:
         return f"SessionId({str(self)!r})"
-
-
-class UserMessage(Struct, frozen=True):
-    """What a user said.
-
-    Attributes:
-        content: the text.
-        timestamp: when, aware, UTC; `None` lets the store put the time of the append.
-        metadata: anything else worth keeping; read-only once stored.
-    """
-
-    content: str
-    timestamp: datetime | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-class AgentResponse(Struct, frozen=True):
-    """What the agent answered.
-
-    Attributes:
-        content: the text.
-        session_id: the session it belongs to.
-        seed_id: the seed used for it.
-        phase_reached: how far the orchestration got.
-        evaluation_passed: whether its evaluation passed.
-        timestamp: as in `UserMessage`.
-        metadata: as in `UserMessage`; tool calls, for example.
-    """
-
-    content: str
-    session_id: str | None = None
-    seed_id: str | None = None
-    phase_reached: str | None = None
-    evaluation_passed: bool | None = None
-    timestamp: datetime | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-Message = UserMessage | AgentResponse
-"""One turn of a conversation."""
 
 
 class SessionSummary(Struct, frozen=True):
@@ -173,7 +140,7 @@ class Session:
                 hint="Pass who owns the session.",
                 pointer="/user_id",
             )
-        now = times.format(_now())
+        now = times.format(now_ns())
         return cls(
             {
                 "id": str(names.check_name(session_id)),
@@ -260,7 +227,7 @@ class Session:
         """All messages in the order in which they were said."""
         merged: list[tuple[int, int, Message]] = []
         for rank, array in enumerate((USERS, AGENTS)):
-            stamps = [_time_of(message) for message in self._tree[array]]
+            stamps = [time_of(message) for message in self._tree[array]]
             merged += [
                 (stamp, rank, view) for stamp, view in zip(stamps, self._view(array), strict=True)
             ]
@@ -315,7 +282,7 @@ class Session:
     def remove_last_turn(self) -> Message | None:
         """Takes the last message back and returns it; `None` if there is none."""
         last = {
-            array: _time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]
+            array: time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]
         }
         if not last:
             return None
@@ -364,14 +331,14 @@ class Session:
 
     def _touch(self, at: str | None = None) -> None:
         before = times.parse(self._tree["updated_at"])
-        self._tree["updated_at"] = times.format(max(before, _now(), times.parse(at) if at else 0))
+        self._tree["updated_at"] = times.format(max(before, now_ns(), times.parse(at) if at else 0))
 
     # --- between the session and the store ---
 
     def last_turn(self) -> str:
         """Time of the last turn as it is stored, "" if there is none."""
         lasts = [self._tree[name][-1] for name in (USERS, AGENTS) if self._tree[name]]
-        return str(max(lasts, key=_time_of)["timestamp"]) if lasts else ""
+        return str(max(lasts, key=time_of)["timestamp"]) if lasts else ""
 
     @property
     def changes(self) -> list[tuple[str, str, Json]]:
@@ -380,8 +347,6 @@ class Session:
 
     def changed_fields(self) -> list[tuple[str, Json, Json]]:
         """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
-        from plainstate.core.pointer import escape
-
         changed: list[tuple[str, Json, Json]] = []
         for name, before in self._base_fields.items():
             now = self._tree.get(name, ...)
@@ -412,7 +377,7 @@ class Session:
 
     def _view(self, array: str) -> list[Any]:
         trees, views = self._tree[array], self._views[array]
-        make = _user_message if array == USERS else _agent_response
+        make = user_message if array == USERS else agent_response
         views += [make(tree) for tree in trees[len(views) :]]
         return views
 
@@ -426,53 +391,6 @@ class Session:
         return f"<Session {self.id!s} of {self.user_id}: {counts}>"
 
 
-def message_tree(message: Message) -> dict[str, Json]:
-    """The JSON tree of a message, with the time of this moment if it has none.
-
-    Raises:
-        InvalidValueError: it holds something that JSON cannot.
-    """
-    if not isinstance(message, UserMessage | AgentResponse):
-        raise InvalidValueError(
-            f"a message must be a UserMessage or an AgentResponse, not {type(message).__name__}",
-            hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
-            pointer="",
-        )
-    stamp = _now() if message.timestamp is None else times.from_datetime(message.timestamp)
-    tree: dict[str, Json] = {"content": _text(message.content)}
-    if isinstance(message, AgentResponse):
-        tree["session_id"] = message.session_id
-        tree["seed_id"] = message.seed_id
-        tree["phase_reached"] = message.phase_reached
-        tree["evaluation_passed"] = message.evaluation_passed
-        tree = codec.check(tree)
-    tree["timestamp"] = times.format(stamp)
-    if message.metadata:
-        tree["metadata"] = convert.to_tree(dict(message.metadata), depth=3)
-    return tree
-
-
-def next_time(text: str, last: str) -> str:
-    """`text`, or the microsecond behind `last` if that is later: times strictly increase."""
-    if times.is_later(text, last):
-        return text
-    return times.format(times.parse(last) // 1000 * 1000 + 1000)
-
-
-def _text(content: object) -> str:
-    if not isinstance(content, str):
-        raise InvalidValueError(
-            f"content must be text, not {type(content).__name__}",
-            hint="Convert it to a string, or put it into the message's metadata.",
-            pointer="/content",
-        )
-    return str(codec.check(content))
-
-
-def _now() -> int:
-    return time.time_ns() // 1000 * 1000
-
-
 _make_id = IdMaker(time.time_ns, os.urandom)
 
 _FIELDS = {"id": str, "user_id": str, "created_at": str, "updated_at": str}
@@ -481,82 +399,14 @@ _FIELDS = {"id": str, "user_id": str, "created_at": str, "updated_at": str}
 def _check_shape(tree: Json) -> None:
     """Refuses what is not a session; fields that serde defaults are filled in."""
     if not isinstance(tree, dict):
-        _refuse("it is not a JSON object")
+        refuse("it is not a JSON object")
     for name, kind in _FIELDS.items():
         if not isinstance(tree.get(name), kind):
-            _refuse(f"{name} is missing or not text")
+            refuse(f"{name} is missing or not text")
     for name in ("created_at", "updated_at"):
-        _parse(tree[name], name)
+        parse_time(tree[name], name)
     for name in (USERS, AGENTS):
         if not isinstance(tree.setdefault(name, []), list):
-            _refuse(f"{name} is not an array")
+            refuse(f"{name} is not an array")
     if not isinstance(tree.setdefault("metadata", {}), dict):
-        _refuse("metadata is not an object")
-
-
-def _time_of(message: Json) -> int:
-    if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-        _refuse("a message has no content")
-    return _parse(message.get("timestamp"), "timestamp")
-
-
-def _parse(text: Json, name: str) -> int:
-    try:
-        return times.parse(text)
-    except InvalidValueError as error:
-        _refuse(f"{name} is not a time: {error}")
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise DamagedError(
-        f"not a session: {reason}",
-        hint="Correct the file by hand or restore it; load_json reads any JSON document.",
-        path="",
-        line=0,
-    )
-
-
-def _user_message(tree: Json) -> UserMessage:
-    stamp = times.to_datetime(_time_of(tree))
-    return UserMessage(tree["content"], stamp, _frozen(tree.get("metadata") or {}))
-
-
-def _agent_response(tree: Json) -> AgentResponse:
-    return AgentResponse(
-        tree["content"],
-        tree.get("session_id"),
-        tree.get("seed_id"),
-        tree.get("phase_reached"),
-        tree.get("evaluation_passed"),
-        times.to_datetime(_time_of(tree)),
-        _frozen(tree.get("metadata") or {}),
-    )
-
-
-def _refuse_change(*_: Any, **__: Any) -> Any:
-    raise TypeError(
-        "a stored message cannot be changed; add a new one, or patch the document "
-        "with StateStore.patch"
-    )
-
-
-class _FrozenDict(dict[str, Any]):
-    """An object inside a stored message: reading only, so that no change is lost."""
-
-    __setitem__ = __delitem__ = __ior__ = _refuse_change
-    clear = pop = popitem = setdefault = update = _refuse_change
-
-
-class _FrozenList(list[Any]):
-    """An array inside a stored message."""
-
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse_change
-
-
-def _frozen(tree: Json) -> Json:
-    if isinstance(tree, dict):
-        return _FrozenDict({key: _frozen(value) for key, value in tree.items()})
-    if isinstance(tree, list):
-        return _FrozenList(_frozen(value) for value in tree)
-    return tree
+        refuse("metadata is not an object")

@@ -8,15 +8,8 @@ from plainstate import merging
 from plainstate.core import names, times
 from plainstate.core.summary import SESSIONS, summarize
 from plainstate.errors import DamagedError, InvalidValueError, OwnershipError, PlainstateError
-from plainstate.session import (
-    AGENTS,
-    USERS,
-    AgentResponse,
-    Session,
-    SessionSummary,
-    UserMessage,
-    message_tree,
-)
+from plainstate.messages import AgentResponse, UserMessage, message_tree
+from plainstate.session import AGENTS, USERS, Session, SessionSummary
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
@@ -24,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plainstate.engines.base import Engine
-    from plainstate.session import Message
+    from plainstate.messages import Message
     from plainstate.types import Durability, Json
 
 __all__ = ["SessionMethods"]

@@ -1,12 +1,15 @@
 """Stops a scenario at every call, in every way, and judges what is left."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from harness import Run, Scenario, Violation, canonical_state, check, same_every_time
 from scenarios import A
 
 from plainstate.engines.file.engine import FileEngine
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
+from plainstate.testing.faultfs import METHODS, FaultyFileSystem
 
 
 def power_cuts(scenario: Scenario, *, limit: int = 48) -> Iterator[tuple[Run, CrashFileSystem]]:
@@ -66,6 +69,35 @@ def kills_beside_neighbour(
             neighbours.clear()
 
 
+def faults(
+    scenario: Scenario, number: int, methods: Collection[str] | None = None, **options: Any
+) -> Iterator[Run]:
+    """The scenario with its n-th call failing, for every n; then nothing fails any more.
+
+    What an operation raises must tell the truth about what it did; that the others
+    go on is part of the scenario.
+    """
+    for at in itertools.count(1):
+        disk = CrashFileSystem()
+        fs = FaultyFileSystem(disk)
+        run = Run(disk, fs=fs, tolerant=True)
+
+        def begin(fs: FaultyFileSystem = fs, at: int = at) -> None:
+            fs.fail(number, METHODS if methods is None else methods, at=at, **options)
+
+        run.begun = begin
+        try:
+            with same_every_time():
+                scenario(run)
+        except Exception as error:
+            raise Violation(f"{scenario.__name__}: fault {at}: {error!r}") from error
+        if fs.calls < at:
+            return
+        fs.heal()
+        run.said.insert(0, f"failed: call {at}, {fs.failed[0]}")
+        yield run
+
+
 def judge(
     run: Run, fs: CrashFileSystem, scenario: Scenario, *, use: FileEngine | None = None
 ) -> None:
@@ -74,7 +106,10 @@ def judge(
         with same_every_time():
             check(run, fs, use=use)
     except Violation as violation:
-        raise Violation(f"{scenario.__name__}: {violation}\n{_listing(fs)}") from violation
+        said = "\n".join(run.said)
+        raise Violation(
+            f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}"
+        ) from violation
 
 
 def _cuts(

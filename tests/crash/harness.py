@@ -88,6 +88,9 @@ class Run:
         versions: the value that each version stands for.
         seqs: the number of the last acknowledged transaction of each document.
         first_call: crashes before this one are not this scenario's business.
+        tolerant: operations may fail, and then the run goes on.
+        said: what they said when they failed.
+        begun: called when the scenario becomes interesting.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Run:
         self.versions: dict[tuple[DocumentId, str], str] = {}
         self.seqs: dict[DocumentId, int] = {}
         self.first_call = 1
+        self.said: list[str] = []
         self.tolerant = tolerant
         self.begun: Callable[[], None] = lambda: None
         self._engines: dict[str, FileEngine] = {}
@@ -124,6 +128,7 @@ class Run:
         other.acknowledged = dict(self.acknowledged)
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
+        other.said = list(self.said)
         other._last_id = self._last_id
         return other
 
@@ -135,7 +140,13 @@ class Run:
 
     def batch(self, document: DocumentId, *texts: str, by: str = "a") -> None:
         """Adds several items in one transaction."""
-        self._do(document, adding(document, texts), self._appending(document, texts, by))
+        tx_id = self._tx_id()
+        self._do(
+            document,
+            adding(document, texts),
+            lambda: self.engine(by).append(document, patching(document, texts), tx_id=tx_id),
+            tx_id,
+        )
 
     def group(self, document: DocumentId, *texts: str) -> None:
         """Several transactions that the engine commits with one write."""
@@ -149,8 +160,9 @@ class Run:
                 )
             return engine.append(document, patching(document, texts[-1:]), tx_id=tx_ids[-1])
 
-        self._do(document, *(adding(document, (text,)) for text in texts), call)
-        self.acknowledged.update(dict.fromkeys(tx_ids, document))
+        effects = [adding(document, (text,)) for text in texts]
+        if self._attempt(document, effects, call) is not None:
+            self.acknowledged.update(dict.fromkeys(tx_ids, document))
 
     def replace(self, document: DocumentId, *texts: str, with_id: bool = False) -> None:
         """Makes a document that holds exactly these items."""
@@ -250,34 +262,21 @@ class Run:
         if document not in self.documents:
             self.documents.append(document)
 
-    def _appending(
-        self, document: DocumentId, texts: tuple[str, ...], by: str
-    ) -> Any:
-        tx_id = self._tx_id()
-
-        def call() -> Commit:
-            commit = self.engine(by).append(document, patching(document, texts), tx_id=tx_id)
-            self.acknowledged[tx_id] = document
-            return commit
-
-        return call
-
-    def _do(self, document: DocumentId, *rest: Any) -> None:
-        """Takes effects, the call, and perhaps the transaction id to remember."""
-        *rest, last = rest
-        tx_id = None if callable(last) else last
-        if not callable(last):
-            *effects, call = rest
-        else:
-            effects, call = rest, last
-        self._note(document)
-        commit = self._attempt(document, effects, call)
-        if commit is not None and tx_id is not None:
+    def _do(
+        self,
+        document: DocumentId,
+        effect: Effect,
+        call: Callable[[], Commit | None],
+        tx_id: str | None = None,
+    ) -> None:
+        if self._attempt(document, [effect], call) is not None and tx_id is not None:
             self.acknowledged[tx_id] = document
 
     def _attempt(
         self, document: DocumentId | None, effects: list[Effect], call: Callable[[], Any]
     ) -> Any:
+        if document is not None:
+            self._note(document)
         before = self.possible
         stages = [before]
         for effect in effects:
@@ -285,13 +284,15 @@ class Run:
         self.possible = _distinct(itertools.chain.from_iterable(stages))
         try:
             result = call()
-        except OutcomeUnknownError:
+        except OutcomeUnknownError as error:
             if not self.tolerant:
                 raise
+            self.said.append(f"{error!r} (unknown)")
             return None
-        except PlainstateError:
+        except PlainstateError as error:
             if not self.tolerant:
                 raise
+            self.said.append(repr(error))
             self.possible = before
             return None
         self.possible = _distinct(stages[-1])
@@ -393,6 +394,7 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
     Raises:
         Violation: the engine broke a promise.
     """
+    run.tolerant = False
     try:
         engine = use or run.open_engine(fs)
         run.use("a", engine)

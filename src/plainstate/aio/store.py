@@ -10,13 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from plainstate.session import (
-        AgentResponse,
-        Message,
-        Session,
-        SessionSummary,
-        UserMessage,
-    )
+    from plainstate.messages import AgentResponse, Message, UserMessage
+    from plainstate.session import Session, SessionSummary
     from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
 
 __all__ = ["AsyncStateStore"]

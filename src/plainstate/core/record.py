@@ -141,7 +141,7 @@ def encode_transaction(
     Example:
         >>> line, check = encode_transaction(1, "t", "now", [], previous=0, synced=0)
         >>> line
-        b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"4de94ba0"}\n'
+        b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"abf21345"}\n'
     """
     known = UNSET if synced == seq - 1 else synced
     return _seal(_encode(_TransactionLine(seq, tx_id, time, known, patch)), previous)

@@ -46,6 +46,7 @@ class FaultyFileSystem:
 
     Attributes:
         calls: how many of the calls that may fail were made since `fail`.
+        failed: the names of those that did.
 
     Example:
         >>> fs = FaultyFileSystem(CrashFileSystem())
@@ -57,7 +58,7 @@ class FaultyFileSystem:
 
     def __init__(self, inner: FileSystem) -> None:
         self._inner = inner
-        self._heal()
+        self.fail(0, ())
 
     def fail(
         self,
@@ -85,19 +86,20 @@ class FaultyFileSystem:
         self._short = short
         self._lost = lost
         self.calls = 0
+        self.failed: list[str] = []
 
     def heal(self) -> None:
         """Nothing fails any more."""
-        self._heal()
-
-    def _heal(self) -> None:
-        self.fail(0, ())
+        self._failing = range(0)
 
     def _fails(self, method: str) -> bool:
         if method not in self._methods:
             return False
         self.calls += 1
-        return self.calls in self._failing
+        if self.calls not in self._failing:
+            return False
+        self.failed.append(method)
+        return True
 
     def _check(self, method: str, path: str) -> None:
         if self._fails(method):

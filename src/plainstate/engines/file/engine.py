@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -16,13 +17,20 @@ from plainstate.engines.base import Capabilities
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
-from plainstate.engines.file.document import FileDocument, Services
+from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.locks import DocumentLock, LockFile
 from plainstate.engines.file.reader import read_document
+from plainstate.engines.file.state import Services
 from plainstate.engines.holding import refuse_if_held
-from plainstate.errors import NotFoundError, PlainstateError, UsageError, storage_error
+from plainstate.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    PlainstateError,
+    UsageError,
+    storage_error,
+)
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import (
     LOCK_TIMEOUT_S,
@@ -51,7 +59,7 @@ class _Entry:
         self.lock = DocumentLock(document)
         self.file = FileDocument(services, document)
         self.queue: list[Pending] = []
-        self.written_at = 0.0
+        self.users = 0
 
 
 class _Errors:
@@ -90,7 +98,7 @@ class FileEngine:
 
     capabilities = Capabilities(durable=True, shared=True)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option of the store
         self,
         base: str,
         *,
@@ -175,11 +183,15 @@ class FileEngine:
         expected: str | None = None,
         durability: Durability | None = None,
     ) -> Commit:
+        self._check_open()
         durability = durability or self._durability
         pending = Pending(change, tx_id, expected, sync=durability == "commit")
-        entry = self._entry(document)
         with self._errors():
-            self._commit_in_turn(entry, pending)
+            entry = self._borrow(document)
+            try:
+                self._commit_in_turn(entry, pending)
+            finally:
+                self._give_back(entry)
             commit = pending.outcome()
         if durability == "periodic":
             with self._mutex:
@@ -194,36 +206,53 @@ class FileEngine:
         tx_id: str | None = None,
         expected: str | None = None,
     ) -> Commit:
-        with self._errors(), self._writing(document) as entry:
-            return entry.file.replace(value, tx_id=tx_id, expected=expected)
+        self._check_open()
+        with self._errors(), self._writing(document) as file:
+            return file.replace(value, tx_id=tx_id, expected=expected)
 
     def delete(
         self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
     ) -> Commit | None:
-        with self._errors(), self._writing(document) as entry:
-            return entry.file.delete(tx_id=tx_id, expected=expected)
+        self._check_open()
+        with self._errors(), self._writing(document) as file:
+            return file.delete(tx_id=tx_id, expected=expected)
 
     def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+        self._check_open()
+        if document == target:
+            raise AlreadyExistsError(
+                f"{target} is its own name", hint="Choose another name.", document=str(target)
+            )
         first, second = sorted((document, target))  # one order for all: no deadlock
-        with self._errors(), self._writing(first), self._writing(second):
-            source = self._entry(document).file
+        with self._errors(), self._writing(first) as one, self._writing(second) as other:
+            source, goal = (one, other) if first == document else (other, one)
             if source.position.version is None:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
-            return source.rename_to(self._entry(target).file)
+            return source.rename_to(goal)
 
     def lock(self, document: DocumentId) -> LockedDocument:
-        entry = self._entry(document)
+        self._check_open()
         with self._errors():
             lock_file = self._start_writing()
-            entry.lock.acquire(lock_file, self._lock_timeout_s)
+            entry = self._borrow(document)
             try:
-                entry.file.refresh()
+                entry.lock.acquire(lock_file, self._lock_timeout_s)
+                try:
+                    entry.file.refresh()
+                except BaseException:
+                    self._finish(entry, lock_file)
+                    raise
             except BaseException:
-                entry.lock.release(lock_file)
+                self._give_back(entry)
                 raise
-        return LockedFile(entry.file, self._errors, lambda: self._finish(entry, lock_file))
+
+        def release() -> None:
+            self._finish(entry, lock_file)
+            self._give_back(entry)
+
+        return LockedFile(entry.file, self._errors, release)
 
     def _commit_in_turn(self, entry: _Entry, pending: Pending) -> None:
         """Commits `pending`, together with all that wait for the same document.
@@ -237,26 +266,30 @@ class FileEngine:
             entry.lock.acquire(lock_file, self._lock_timeout_s)
         except BaseException:
             with self._mutex:
-                if pending in entry.queue:
+                waiting = pending in entry.queue
+                if waiting:
                     entry.queue.remove(pending)
-            if pending.settled:
-                return
-            raise
+            if waiting or pending.settled:
+                raise
+            # somebody is committing it at this moment: that is soon known
+            entry.lock.acquire(lock_file, self._lock_timeout_s)
         try:
             if not pending.settled:
                 entry.file.refresh()
-                with self._mutex:
-                    group, entry.queue = entry.queue, []
-                try:
-                    entry.file.commit(group)
-                except BaseException:
-                    with self._mutex:  # the others go on by themselves
-                        left = [other for other in group if not other.settled]
-                        entry.queue += [other for other in left if other is not pending]
-                    raise
+                self._commit_queue(entry, pending)
                 self._fold_if_outgrown(entry)
         finally:
             self._finish(entry, lock_file)
+
+    def _commit_queue(self, entry: _Entry, own: Pending) -> None:
+        with self._mutex:
+            group, entry.queue = entry.queue, []
+        try:
+            entry.file.commit(group)
+        except BaseException:
+            with self._mutex:  # the others go on by themselves
+                entry.queue += [one for one in group if one is not own and not one.settled]
+            raise
 
     def _fold_if_outgrown(self, entry: _Entry) -> None:
         if not entry.file.wants_fold:
@@ -268,50 +301,62 @@ class FileEngine:
             entry.file.postpone_fold()
 
     @contextmanager
-    def _writing(self, document: DocumentId) -> Iterator[_Entry]:
+    def _writing(self, document: DocumentId) -> Iterator[FileDocument]:
         """Holds a document's lock, with its state brought up to date."""
-        entry = self._entry(document)
         lock_file = self._start_writing()
-        entry.lock.acquire(lock_file, self._lock_timeout_s)
+        entry = self._borrow(document)
         try:
-            entry.file.refresh()
-            yield entry
+            entry.lock.acquire(lock_file, self._lock_timeout_s)
+            try:
+                entry.file.refresh()
+                yield entry.file
+            finally:
+                self._finish(entry, lock_file)
         finally:
-            self._finish(entry, lock_file)
+            self._give_back(entry)
 
     def _finish(self, entry: _Entry, lock_file: LockFile) -> None:
         """Notes what there is to fold, and lets others write."""
         document = entry.file.id
-        entry.written_at = time.monotonic()
+        failing = sys.exc_info()[0] is not None
         with self._mutex:
             if entry.file.has_journal:
-                self._to_fold[document] = entry.written_at
-            else:
+                self._to_fold[document] = time.monotonic()
+            elif not failing:
                 self._to_fold.pop(document, None)
         entry.lock.release(lock_file)
 
-    def _entry(self, document: DocumentId) -> _Entry:
-        self._check_open()
+    def _borrow(self, document: DocumentId) -> _Entry:
+        """The one entry of a document; it stays until it is given back.
+
+        There must never be two: they would share the lock file's descriptor, and so its locks.
+        """
         refuse_if_held(self, document)
         with self._mutex:
             entry = self._entries.get(document)
             if entry is None:
                 entry = self._entries[document] = _Entry(self._services, document)
                 self._close_idle()
+            entry.users += 1
             self._entries.move_to_end(document)
             return entry
+
+    def _give_back(self, entry: _Entry) -> None:
+        with self._mutex:
+            entry.users -= 1
 
     def _close_idle(self) -> None:
         """Keeps the number of open journals bounded."""
         excess = len(self._entries) - self._max_open
-        for document in list(self._entries):
-            if excess <= 0:
-                return
-            entry = self._entries[document]
-            if not entry.lock.held and not entry.queue and document not in self._unsynced:
+        if excess <= 0:
+            return
+        for document, entry in list(self._entries.items())[:-1]:
+            if not entry.users and document not in self._unsynced:
                 entry.file.close()
                 del self._entries[document]
                 excess -= 1
+                if not excess:
+                    return
 
     def _start_writing(self) -> LockFile:
         """Creates the store's own files before the first write of this handle."""
@@ -383,17 +428,8 @@ class FileEngine:
         return folded
 
     def _fold_to_rest(self, document: DocumentId) -> bool:
-        refuse_if_held(self, document)
-        entry = self._entries.get(document) or _Entry(self._services, document)
-        lock_file = self._start_writing()
-        entry.lock.acquire(lock_file, self._lock_timeout_s)
-        try:
-            entry.file.refresh()
-            return entry.file.fold(rest=True)
-        finally:
-            if document not in self._entries:
-                entry.file.close()
-            self._finish(entry, lock_file)
+        with self._writing(document) as file:
+            return file.fold(rest=True)
 
     def _housekeep(self) -> None:
         """Syncs what is due and folds what is quiet; runs in the background."""
@@ -402,24 +438,30 @@ class FileEngine:
             quiet_since = time.monotonic() - self._quiet_fold_s
             quiet = [name for name, written in self._to_fold.items() if written < quiet_since]
         for document in unsynced:
-            self._try(document, lambda file: file.sync())
+            if not self._try(document, lambda file: file.sync()):
+                with self._mutex:
+                    self._unsynced.add(document)
         for document in quiet:
             self._try(document, lambda file: file.fold(rest=True))
 
-    def _try(self, document: DocumentId, work: Callable[[FileDocument], object]) -> None:
-        lock_file = self._lock_file
-        with self._mutex:
-            entry = self._entries.get(document) or _Entry(self._services, document)
-        if lock_file is None or not entry.lock.try_acquire(lock_file):
-            return  # somebody is writing: it is not quiet
+    def _try(self, document: DocumentId, work: Callable[[FileDocument], object]) -> bool:
+        """Does some work on a document, unless somebody is writing it just now."""
+        lock_file = self._start_writing()
+        entry = self._borrow(document)
         try:
-            entry.file.refresh()
-            work(entry.file)
+            if not entry.lock.try_acquire(lock_file):
+                return False
+            try:
+                entry.file.refresh()
+                work(entry.file)
+            finally:
+                self._finish(entry, lock_file)
         except (OSError, PlainstateError):
             # nothing is lost, the journal holds it; checkpoint and close report what stays
             entry.file.postpone_fold()
         finally:
-            self._finish(entry, lock_file)
+            self._give_back(entry)
+        return True
 
     # --- small things ---
 

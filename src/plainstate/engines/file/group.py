@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plainstate.core import patch, record, summary
 from plainstate.errors import ConflictError, PatchFailedError
@@ -85,6 +85,8 @@ class Author(Protocol):
     synced_seq: int
     position: Position
 
+    @property
+    def is_session(self) -> bool: ...
     def load(self) -> Json: ...
     def chain_start(self) -> int: ...
     def check_size(self, size: int) -> None: ...
@@ -141,7 +143,7 @@ class Staged:
             pending.error = copy.copy(error)
 
     def _add(self, pending: Pending) -> None:
-        author, at = self._author, self.position
+        author = self._author
         if pending.tx_id is None:
             pending.tx_id = self._make_id()  # kept: a group that is staged again commits it once
         tx_id = pending.tx_id
@@ -151,8 +153,9 @@ class Staged:
         if tx_id in self.ids:
             self._outcomes.append((pending, duplicate(tx_id, self.ids[tx_id])))
             return
-        check_expected(author.id, pending.expected, at.version)
+        check_expected(author.id, pending.expected, self.position.version)
         operations = pending.change(self._head())
+        at = self.position
         if not operations:
             pending.result = Commit(at.seq, at.version or "", tx_id)
             return
@@ -182,8 +185,14 @@ class Staged:
             seq=at.seq,
             version=at.version,
             load_value=self._load,
-            load_summary=lambda: at.summary or self._author.summarize(self._load()),
+            load_summary=self._summary,
         )
+
+    def _summary(self) -> dict[str, Json] | None:
+        if self.position.summary is None:
+            summarized = self._author.summarize(self._load()) if self._author.is_session else None
+            self.position = structs.replace(self.position, summary=summarized)
+        return self.position.summary
 
     def _load(self) -> Json:
         if not self._loaded:

@@ -52,7 +52,7 @@ def check_format(disk: Disk) -> None:
     if status is not None and disk.fs.stat(f"{disk.base}/.") is None:
         raise NotADirectoryError(20, "Not a directory", disk.base)
     path = f"{disk.meta}/{_FORMAT_FILE}"
-    file = disk.read_file(path) if disk.fs.stat(disk.meta) is not None else None
+    file = disk.read_file(path) if disk.check_folder(META) else None
     if file is None:
         return
     try:

@@ -1,0 +1,107 @@
+"""Where a command works: the store, and the document that DOC names."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from plainstate import errors, open_store
+
+if TYPE_CHECKING:
+    import argparse
+
+    from plainstate import StateStore
+    from plainstate.types import Kind
+
+__all__ = ["Place", "existing_store", "locate", "missing", "parse_doc", "store_for_writing"]
+
+_SUFFIXES: dict[str, Kind] = {".json": "json", ".md": "markdown"}
+_KINDS: tuple[Kind, ...] = ("json", "markdown")
+
+
+class Place(NamedTuple):
+    """What DOC says; `kind` is `None` where it does not say which."""
+
+    category: str
+    name: str
+    kind: Kind | None
+
+    def __str__(self) -> str:
+        return f"{self.category}/{self.name}"
+
+
+def store_for_writing(args: argparse.Namespace) -> StateStore:
+    """The store that `--store` names; created with the first write."""
+    return open_store(args.store)
+
+
+def existing_store(args: argparse.Namespace) -> StateStore:
+    """The same, but it must be there, so that a mistyped path is not taken for an empty store.
+
+    Raises:
+        NotFoundError: it is not.
+    """
+    store = open_store(args.store)
+    path = store.url.removeprefix("file://")
+    if path != store.url and not os.path.lexists(path):
+        store.close()
+        raise errors.NotFoundError(
+            f"no store at {args.store}",
+            hint="Name it with --store or PLAINSTATE_STORE; `put` and `import` create one.",
+            document="",
+        )
+    return store
+
+
+def parse_doc(text: str, kind: Kind | None = None) -> Place:
+    """Takes DOC apart.
+
+    Args:
+        text: `category/name`, or with the suffix of its file.
+        kind: says what it is; then a suffix belongs to the name.
+
+    Raises:
+        UsageError: there is no category.
+
+    Example:
+        >>> parse_doc("a/b/plan.md")
+        Place(category='a/b', name='plan', kind='markdown')
+    """
+    category, slash, name = text.rpartition("/")
+    if not slash:
+        raise errors.UsageError(
+            f"{text!r} names no document", hint="DOC is CATEGORY/NAME, like notes/plan."
+        )
+    if kind is None:
+        for suffix, meant in _SUFFIXES.items():
+            if name.endswith(suffix):
+                return Place(category, name.removesuffix(suffix), meant)
+    return Place(category, name, kind)
+
+
+def locate(store: StateStore, place: Place) -> Kind:
+    """Which kind of document is there.
+
+    Raises:
+        NotFoundError: none.
+        UsageError: both, and the place does not say which.
+    """
+    kinds = _KINDS if place.kind is None else (place.kind,)
+    present = [kind for kind in kinds if store.exists(place.category, place.name, kind=kind)]
+    if not present:
+        raise missing(place)
+    if len(present) > 1:
+        raise errors.UsageError(
+            f"{place} is both a .json and a .md document",
+            hint="Say which one: --kind json or --kind markdown.",
+        )
+    return present[0]
+
+
+def missing(place: Place) -> errors.NotFoundError:
+    """The error for a document that is not there."""
+    return errors.NotFoundError(
+        f"no document {place}",
+        hint=f"`plainstate ls {place.category}` lists what is there.",
+        document=str(place),
+    )

@@ -1,0 +1,168 @@
+"""What the terminal gets: tables, JSON, progress.  Colours are not used at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+import unicodedata
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+__all__ = [
+    "Progress",
+    "clean",
+    "fit",
+    "instant",
+    "json_document",
+    "json_line",
+    "one_line",
+    "plural",
+    "prepare_streams",
+    "table",
+]
+
+# What would steer a terminal instead of being shown: stored text is not trusted.
+# Controls (Cc) except newline and tab, and the controls of writing direction.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_ZERO_WIDTH = ("Mn", "Me", "Cf")
+_WIDE = ("W", "F")
+
+
+def prepare_streams() -> None:
+    """Lets every text be printed: what the terminal's encoding lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a test may have replaced it
+            stream.reconfigure(errors="backslashreplace")
+
+
+def clean(text: str) -> str:
+    r"""Makes stored text harmless for a terminal; newlines and tabs stay.
+
+    Example:
+        >>> clean("a\x1b[2Jb")
+        'a\\x1b[2Jb'
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """The same on one line, with single spaces."""
+    return clean(" ".join(text.split()))
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    Example:
+        >>> plural(1, "message"), plural(2, "message")
+        ('1 message', '2 messages')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def instant(moment: datetime | None) -> str:
+    """A time in UTC, to the second; "" for none."""
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def width(text: str) -> int:
+    """How many columns a terminal needs: ideographs take two, accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in _ZERO_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in _WIDE else 1
+
+
+def fit(text: str, columns: int) -> str:
+    """Cuts a text to a width, with an ellipsis where something is missing.
+
+    Example:
+        >>> fit("conversation", 6)
+        'conve…'
+    """
+    if width(text) <= columns:
+        return text
+    kept, used = "", 0
+    for char in text:
+        used += _columns(char)
+        if used > columns - 1:
+            break
+        kept += char
+    return kept + "…"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns; the last one is cut at the terminal's edge, if there is a terminal.
+
+    Columns whose head begins with a space are aligned to the right.
+    """
+    cells = [[one_line(cell) for cell in row] for row in [[head.strip() for head in heads], *rows]]
+    widths = [max(width(row[column]) for row in cells) for column in range(len(heads))]
+    edge = _terminal_columns()
+    lines = []
+    for row in cells:
+        parts = []
+        for cell, wanted, head in zip(row, widths, heads, strict=True):
+            padding = " " * (wanted - width(cell))
+            parts.append(padding + cell if head.startswith(" ") else cell + padding)
+        line = "  ".join(parts).rstrip()
+        lines.append(line if edge is None else fit(line, edge))
+    return "\n".join(lines)
+
+
+def _terminal_columns() -> int | None:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):  # not a terminal, or no real file at all
+        return None
+
+
+def json_line(value: Any, *, file: TextIO | None = None) -> None:
+    """One line of JSON.  A byte that was not UTF-8 on the command line comes out as `\\udc…`."""
+    print(json.dumps(value, ensure_ascii=False), file=file)
+
+
+def json_document(value: Any) -> None:
+    """A JSON document for reading: indented."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+class Progress:
+    """A bar on stderr, where that is a terminal; otherwise nothing.
+
+    Use it in `with`, so that the bar is gone afterwards.
+    """
+
+    _COLUMNS = 30
+    _EVERY_S = 0.1
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._next = 0.0
+
+    def update(self, fraction: float, text: str) -> None:
+        """Shows how much is done, from 0 to 1."""
+        if self._shown and time.monotonic() >= self._next:
+            bar = "#" * int(fraction * self._COLUMNS)
+            line = fit(f"[{bar:<{self._COLUMNS}}] {fraction:4.0%}  {one_line(text)}", 79)
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            self._next = time.monotonic() + self._EVERY_S
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,188 @@
+"""Writing a document's snapshot: folding, replacing, deleting, renaming.
+
+Each of them first says durably in the journal what the coming snapshot holds, so that a
+reader after a crash knows what is inside (J-3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from plainstate.core import record
+from plainstate.core.record import HeadRecord, SnapshotRef
+from plainstate.core.replay import overrule
+from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.reader import Reading, digest_of
+from plainstate.engines.file.state import DocumentState, reference_to
+from plainstate.errors import AlreadyExistsError
+from plainstate.limits import FOLD_FLOOR_BYTES
+from plainstate.types import Commit
+
+if TYPE_CHECKING:
+    from plainstate.types import Json, Side
+
+__all__ = ["Folding"]
+
+
+class Folding(DocumentState):
+    """A document whose snapshot can be written anew."""
+
+    def fold(self, *, rest: bool = False) -> bool:
+        """Writes the snapshot so that it holds every transaction.
+
+        Args:
+            rest: remove the journal too, so that the plain file is all there is.
+
+        Returns:
+            Whether there was a journal to fold.
+
+        Raises:
+            EditConflictError, DamagedError: the document cannot be read.
+        """
+        if self._journal is None:
+            return False
+        reading = self._read()
+        self._fold(reading, self._replay(reading), rest=rest)
+        return True
+
+    def settle_edit(self) -> None:
+        """Folds an edit by hand in, if there is one behind waiting lines."""
+        if self._lines_behind and self._head.snapshot != reference_to(self._snapshot()):
+            reading = self._read()
+            if reading.basis.kind != "clean":
+                self._fold(reading, self._replay(reading))
+
+    def replace(self, value: Json, *, tx_id: str | None, expected: str | None) -> Commit:
+        """Makes `value` the document's snapshot."""
+        self.settle_edit()
+        done = self.committed_before(tx_id, expected)
+        if done is not None:
+            return done
+        data = self._encode(value)
+        self.check_size(len(data))
+        temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
+        reference = SnapshotRef(digest_of(data), stamp)
+        seq = self.position.seq + 1
+        version = f"{seq}-{reference.digest[:8]}"
+        used_id = tx_id or self._services.make_id()
+        head = self._make_head(seq, version, reference, value, used_id)
+        if tx_id or self.position.version is not None or self._journal is not None:
+            self._announce(head, temp)
+        # else: a new file without a head counts as put there by hand: same number, same version
+        outgrown = self._lines_behind > 0
+        self._install(temp)
+        self._remember(used_id, version)
+        self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
+        if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
+            self._rotate()
+        return Commit(seq, version, used_id)
+
+    def rename_to(self, target: Folding) -> Commit:
+        """Moves the document to an absent one; both locks are held."""
+        if target.position.version is not None:
+            raise AlreadyExistsError(
+                f"{target.id} exists", hint="Choose another name.", document=str(target.id)
+            )
+        self.fold(rest=True)
+        reference = reference_to(self._snapshot())
+        if reference is None:
+            raise AssertionError("a document at rest has a snapshot")
+        commit = target.await_snapshot(reference, self._head)
+        self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
+        target.sync_folder()
+        self.sync_folder()
+        self._put_resting(self._make_head(self.position.seq + 1, None, None, None))
+        return commit
+
+    def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> Commit:
+        """Prepares a resting head for a snapshot that is about to be moved here."""
+        self._disk.make_folder(self.id.category)
+        seq = self.position.seq + 1
+        version = f"{seq}-{snapshot.digest[:8]}"
+        self.recent = dict(source.recent)
+        head = self._make_head(seq, version, snapshot, None)
+        self._put_resting(msgspec.structs.replace(head, summary=source.summary))
+        return Commit(seq, version, self._services.make_id())
+
+    def resolve(self, take: Side) -> Commit:
+        """Settles a conflict between an edit by hand and waiting transactions."""
+        reading = self._read()
+        basis = reading.basis
+        commit = Commit(basis.seq, basis.version or "", self._services.make_id())
+        if basis.kind != "edited" or not basis.waiting:
+            return commit
+        if self._journal is None:
+            raise AssertionError("transactions wait in a journal")
+        if take == "file":
+            self._quarantine(self._journal.read_all())
+            self._fold(reading._replace(basis=basis._replace(waiting=())), None)
+            return commit
+        if reading.snapshot is not None:
+            self._quarantine(reading.snapshot.data())
+        value = overrule(basis, reading.snapshot)
+        version = basis.version or f"{basis.seq}-{digest_of(self._encode(value))[:8]}"
+        self._fold(reading._replace(basis=basis._replace(version=version)), value)
+        return msgspec.structs.replace(commit, version=version)
+
+    def _fold(
+        self, reading: Reading, value: Json, *, rest: bool = False, force: bool = False
+    ) -> None:
+        basis = reading.basis
+        exists = basis.version is not None
+        if exists and (basis.waiting or force):
+            data = self._encode(value)
+            temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
+            reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
+            head = self._make_head(basis.seq, basis.version, reference, value)
+            self._announce(head, temp)
+            self._install(temp)
+        else:
+            if not exists and reading.snapshot is not None:
+                self._disk.fs.unlink(self._disk.snapshot(self.id))
+                self.sync_folder()
+            reference = reference_to(reading.snapshot) if exists else None
+            head = self._make_head(basis.seq, basis.version, reference, value)
+        self._stand_at(head)
+        self._fold_at = 0
+        self.unsynced = False
+        if rest or not exists:
+            self._rest()
+        else:
+            self._rotate()
+
+    def _announce(self, head: HeadRecord, temp: str) -> None:
+        """Says durably which transactions the coming snapshot holds."""
+        lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
+        line, check = record.encode_head(lean, previous=self.chain_start())
+        try:
+            self._write(line, check, 1, sync=True)
+        except BaseException:
+            self._disk.discard(temp)
+            raise
+
+    def _install(self, temp: str) -> None:
+        """Puts a new snapshot in its place, durably."""
+        self._disk.move(temp, self._disk.snapshot(self.id))
+        self.sync_folder()
+
+    def _rotate(self) -> None:
+        """Begins the journal anew behind the current head."""
+        path = self._disk.journal(self.id)
+        line, _ = record.encode_head(self._head, previous=0)
+        self._disk.put(self._disk.folder(self.id), path, line)
+        self.close()
+        self._journal, _ = JournalFile.open(self._disk, path)
+
+    def _rest(self) -> None:
+        """Keeps the head aside and removes the journal."""
+        self._put_resting(self._head)
+        self.close()
+        self._disk.fs.unlink(self._disk.journal(self.id))
+        self.sync_folder()
+
+    def _put_resting(self, head: HeadRecord) -> None:
+        folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)
+        line, _ = record.encode_head(head, previous=0)
+        self._disk.put(folder, self._disk.resting(self.id), line)

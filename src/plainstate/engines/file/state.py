@@ -1,0 +1,202 @@
+"""What a writer knows about one document, and what every operation on it needs.
+
+state.py     what is known, lines to the journal, heads
+folding.py   writing the snapshot: fold, replace, delete, rename
+document.py  following other writers, committing: where a message is appended
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from plainstate.core import codec, record, summary
+from plainstate.core.record import HeadRecord, SnapshotRef
+from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.group import Position, check_expected, duplicate
+from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.reader import (
+    FileSnapshot,
+    Reading,
+    empty_head,
+    read_document,
+    unknown_outcome,
+)
+from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
+from plainstate.limits import RECENT_TX_IDS
+
+if TYPE_CHECKING:
+    from plainstate.types import Commit, DocumentId, Json
+
+__all__ = ["DocumentState", "Services", "reference_to"]
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What documents need from their engine: disk, clock and identifiers."""
+
+    disk: Disk
+    now: Callable[[], str]
+    make_id: Callable[[], str]
+    max_write_bytes: int
+
+
+class DocumentState:
+    """A document as its writer knows it.
+
+    Attributes:
+        id: which one.
+        position: where it stands.
+        recent: its last transaction ids, each with the version it made.
+        synced_seq: the last transaction known durable.
+        unsynced: lines were written without a sync.
+    """
+
+    def __init__(self, services: Services, document: DocumentId) -> None:
+        self.id = document
+        self.position = Position(0, None)
+        self.recent: dict[str, str] = {}
+        self.synced_seq = 0
+        self.unsynced = False
+        self._services = services
+        self._disk = services.disk
+        self._journal: JournalFile | None = None
+        self._head = empty_head(document)
+        self._lines_behind = 0
+        self._suspect = False
+        self._fold_at = 0
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a journal lies beside the snapshot."""
+        return self._journal is not None
+
+    def close(self) -> None:
+        """Closes the journal; the next `refresh` opens it again."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def committed_before(self, tx_id: str | None, expected: str | None) -> Commit | None:
+        """The first commit of `tx_id`, if it is remembered (J-8).
+
+        Raises:
+            ConflictError: `expected` is not the current version.
+        """
+        if tx_id is not None and tx_id in self.recent:
+            return duplicate(tx_id, self.recent[tx_id])
+        check_expected(self.id, expected, self.position.version)
+        return None
+
+    def chain_start(self) -> int:
+        """The `sum` that the next line continues from."""
+        if self._journal is not None:
+            return self._journal.check
+        return record.encode_head(self._head, previous=0)[1]
+
+    def check_size(self, size: int) -> None:
+        """Refuses a write that is over the limit (`ValueTooLargeError`)."""
+        limit = self._services.max_write_bytes
+        if size > limit:
+            raise ValueTooLargeError(
+                f"{self.id}: a write of {size:,} bytes is over the limit of {limit:,}",
+                hint="Split it, keep large data in files of its own, or raise max_write_bytes.",
+                pointer="",
+                size_bytes=size,
+                limit_bytes=limit,
+            )
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it is a session by its place."""
+        return summary.is_session(self.id)
+
+    def summarize(self, value: Json) -> dict[str, Json] | None:
+        """The summary of a session's value, `None` for any other document."""
+        return summary.summarize(value) if summary.is_session(self.id) else None
+
+    def _stand_at(self, head: HeadRecord) -> None:
+        self._head = head
+        self._lines_behind = 0
+        self.position = Position(head.seq, head.version, head.summary)
+        self.synced_seq = head.seq
+
+    def _remember(self, tx_id: str | None, version: str | None) -> None:
+        if tx_id is not None and version is not None:
+            self.recent[tx_id] = version
+            while len(self.recent) > RECENT_TX_IDS:
+                del self.recent[next(iter(self.recent))]
+
+    def _read(self) -> Reading:
+        return read_document(self._disk, self.id)
+
+    def _replay(self, reading: Reading) -> Json:
+        return reading.value(self._disk, self.id)
+
+    def _snapshot(self) -> FileSnapshot | None:
+        return FileSnapshot.at(self._disk, self.id)
+
+    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+        """Appends lines, creating the journal before the first."""
+        try:
+            if self._journal is not None:
+                self._journal.append(data, check, lines, sync=sync)
+                return
+            folder = self._disk.make_folder(self.id.category)
+            path = self._disk.journal(self.id)
+            data = record.encode_head(self._head, previous=0)[0] + data
+            self._journal = JournalFile.create(
+                self._disk, folder, path, data, check, lines + 1, sync=sync
+            )
+        except OutcomeUnknownError:
+            self._suspect = True
+            raise
+
+    def sync_folder(self) -> None:
+        """Makes the names in the document's folder durable.
+
+        Raises:
+            OutcomeUnknownError: nobody knows whether they are.
+        """
+        folder = self._disk.folder(self.id)
+        try:
+            self._disk.fs.sync_folder(folder)
+        except OSError as error:
+            self._suspect = True
+            raise unknown_outcome(self._disk.shown(folder), error) from error
+
+    def _make_head(
+        self,
+        seq: int,
+        version: str | None,
+        snapshot: SnapshotRef | None,
+        value: Json,
+        tx_id: str | None = None,
+    ) -> HeadRecord:
+        return HeadRecord(
+            plainstate=record.FORMAT,
+            document=str(self.id),
+            kind=self.id.kind,
+            seq=seq,
+            version=version,
+            snapshot=snapshot,
+            time=self._services.now(),
+            tx=tx_id,
+            recent=dict(self.recent),
+            summary=self.summarize(value),
+            extra=self._head.extra,
+        )
+
+    def _encode(self, value: Json) -> bytes:
+        if self.id.kind == "markdown":
+            return str(value).encode("utf-8")
+        return codec.encode_pretty(value)
+
+    def _quarantine(self, data: bytes) -> None:
+        self._disk.quarantine(self.id, data, self._services.make_id)
+
+
+def reference_to(snapshot: FileSnapshot | None) -> SnapshotRef | None:
+    """Names a snapshot by digest and stamp."""
+    return None if snapshot is None else SnapshotRef(snapshot.digest(), snapshot.stamp)

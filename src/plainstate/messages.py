@@ -1,0 +1,191 @@
+"""Messages: what a user said and what an agent answered, and their JSON trees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct, field
+
+from plainstate.core import codec, convert, times
+from plainstate.errors import DamagedError, InvalidValueError
+
+if TYPE_CHECKING:
+    from plainstate.types import Json
+
+__all__ = [
+    "AgentResponse",
+    "Message",
+    "UserMessage",
+    "agent_response",
+    "message_tree",
+    "next_time",
+    "now_ns",
+    "parse_time",
+    "refuse",
+    "time_of",
+    "user_message",
+]
+
+
+class UserMessage(Struct, frozen=True):
+    """What a user said.
+
+    Attributes:
+        content: the text.
+        timestamp: when, aware, UTC; `None` lets the store put the time of the append.
+        metadata: anything else worth keeping; read-only once stored.
+    """
+
+    content: str
+    timestamp: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AgentResponse(Struct, frozen=True):
+    """What the agent answered.
+
+    Attributes:
+        content: the text.
+        session_id: the session it belongs to.
+        seed_id: the seed used for it.
+        phase_reached: how far the orchestration got.
+        evaluation_passed: whether its evaluation passed.
+        timestamp: as in `UserMessage`.
+        metadata: as in `UserMessage`; tool calls, for example.
+    """
+
+    content: str
+    session_id: str | None = None
+    seed_id: str | None = None
+    phase_reached: str | None = None
+    evaluation_passed: bool | None = None
+    timestamp: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Message = UserMessage | AgentResponse
+"""One turn of a conversation."""
+
+
+def message_tree(message: Message) -> dict[str, Json]:
+    """The JSON tree of a message, with the time of this moment if it has none.
+
+    Raises:
+        InvalidValueError: it holds something that JSON cannot.
+    """
+    if not isinstance(message, UserMessage | AgentResponse):
+        raise InvalidValueError(
+            f"a message must be a UserMessage or an AgentResponse, not {type(message).__name__}",
+            hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
+            pointer="",
+        )
+    stamp = now_ns() if message.timestamp is None else times.from_datetime(message.timestamp)
+    tree: dict[str, Json] = {"content": _text(message.content)}
+    if isinstance(message, AgentResponse):
+        tree["session_id"] = message.session_id
+        tree["seed_id"] = message.seed_id
+        tree["phase_reached"] = message.phase_reached
+        tree["evaluation_passed"] = message.evaluation_passed
+        tree = codec.check(tree)
+    tree["timestamp"] = times.format(stamp)
+    if message.metadata:
+        tree["metadata"] = convert.to_tree(dict(message.metadata), depth=3)
+    return tree
+
+
+def next_time(text: str, last: str) -> str:
+    """`text`, or the microsecond behind `last` if that is later: times strictly increase."""
+    if times.is_later(text, last):
+        return text
+    return times.format(times.parse(last) // 1000 * 1000 + 1000)
+
+
+def _text(content: object) -> str:
+    if not isinstance(content, str):
+        raise InvalidValueError(
+            f"content must be text, not {type(content).__name__}",
+            hint="Convert it to a string, or put it into the message's metadata.",
+            pointer="/content",
+        )
+    return str(codec.check(content))
+
+
+def now_ns() -> int:
+    """This moment in ns since the epoch, in whole microseconds."""
+    return time.time_ns() // 1000 * 1000
+
+
+def time_of(message: Json) -> int:
+    """The time of a stored message in ns; refuses what is not a message (`DamagedError`)."""
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+        refuse("a message has no content")
+    return parse_time(message.get("timestamp"), "timestamp")
+
+
+def parse_time(text: Json, name: str) -> int:
+    """Reads a stored time (`DamagedError` if it is none)."""
+    try:
+        return times.parse(text)
+    except InvalidValueError as error:
+        refuse(f"{name} is not a time: {error}")
+
+
+def refuse(reason: str) -> NoReturn:
+    """Raises the error for a document that is not a session."""
+    raise DamagedError(
+        f"not a session: {reason}",
+        hint="Correct the file by hand or restore it; load_json reads any JSON document.",
+        path="",
+        line=0,
+    )
+
+
+def user_message(tree: Json) -> UserMessage:
+    """The view of a stored user message."""
+    stamp = times.to_datetime(time_of(tree))
+    return UserMessage(tree["content"], stamp, _frozen(tree.get("metadata") or {}))
+
+
+def agent_response(tree: Json) -> AgentResponse:
+    """The view of a stored agent response."""
+    return AgentResponse(
+        tree["content"],
+        tree.get("session_id"),
+        tree.get("seed_id"),
+        tree.get("phase_reached"),
+        tree.get("evaluation_passed"),
+        times.to_datetime(time_of(tree)),
+        _frozen(tree.get("metadata") or {}),
+    )
+
+
+def _refuse_change(*_: Any, **__: Any) -> Any:
+    raise TypeError(
+        "a stored message cannot be changed; add a new one, or patch the document "
+        "with StateStore.patch"
+    )
+
+
+class _FrozenDict(dict[str, Any]):
+    """An object inside a stored message: reading only, so that no change is lost."""
+
+    __setitem__ = __delitem__ = __ior__ = _refuse_change
+    clear = pop = popitem = setdefault = update = _refuse_change
+
+
+class _FrozenList(list[Any]):
+    """An array inside a stored message."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse_change
+
+
+def _frozen(tree: Json) -> Json:
+    if isinstance(tree, dict):
+        return _FrozenDict({key: _frozen(value) for key, value in tree.items()})
+    if isinstance(tree, list):
+        return _FrozenList(_frozen(value) for value in tree)
+    return tree

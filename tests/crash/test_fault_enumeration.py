@@ -1,0 +1,88 @@
+"""One system call fails, for every call; or everything fails from one call on."""
+
+import errno
+
+import pytest
+import scenarios
+from explore import faults, judge
+from scenarios import SCENARIOS
+
+CREATING = {"create", "open_lock", "make_folder"}
+WRITING = {"write", "sync", "sync_folder", "rename", "unlink", "truncate"}
+OPENING = {"open_read", "open_append", "create", "open_lock", "sync_folder", "list_folder"}
+
+LONG = [
+    scenarios.fold_at_threshold,
+    scenarios.replace_existing,
+    scenarios.delete_and_recreate,
+    scenarios.rename_to_other_folder,
+    scenarios.torn_tail,
+    scenarios.edit_while_waiting,
+]
+
+ids = {"ids": lambda scenario: scenario.__name__}
+
+
+def every_fault(scenario, number, methods=None, **options):
+    count = 0
+    for run in faults(scenario, number, methods, **options):
+        run.disk.kill()
+        judge(run, run.disk.spawn(), scenario)
+        count += 1
+    assert count
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_io_error(scenario):
+    every_fault(scenario, errno.EIO)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_io_error_and_the_same_process_goes_on(scenario):
+    for run in faults(scenario, errno.EIO):
+        judge(run, run.disk, scenario, use=run.engine("a"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_failed_sync_that_saved_everything(scenario):
+    every_fault(scenario, errno.EIO, {"sync"}, lost=False)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_failed_sync_then_power_cut(scenario):
+    for run in faults(scenario, errno.EIO, {"sync", "sync_folder"}):
+        for image in run.disk.images(8):
+            judge(run.copy(image), image, scenario)
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
+def test_disk_gets_full(scenario):
+    every_fault(scenario, errno.ENOSPC, CREATING | {"write", "sync", "rename"}, short=True)
+    every_fault(scenario, errno.ENOSPC, CREATING | {"write"}, short=True, times=1_000)
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
+def test_disk_fails_for_good(scenario):
+    every_fault(scenario, errno.EIO, times=1_000)
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
+def test_too_many_open_files(scenario):
+    every_fault(scenario, errno.EMFILE, OPENING)
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
+def test_no_permission(scenario):
+    every_fault(scenario, errno.EACCES, OPENING | {"rename", "unlink", "make_folder", "stat"})
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
+def test_file_system_becomes_read_only(scenario):
+    methods = CREATING | WRITING | {"open_append"}
+    every_fault(scenario, errno.EROFS, methods)
+    every_fault(scenario, errno.EROFS, methods, times=1_000)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_short_writes(scenario):
+    every_fault(scenario, 0, {"write"}, short=True)

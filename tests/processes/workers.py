@@ -1,0 +1,203 @@
+"""What the processes of these tests do: `python workers.py TASK STORE [ARGUMENT …]`.
+
+A worker reads orders from its standard input, one JSON value a line, and answers with one line
+of JSON for each thing that it knows to be done.  Whatever it raises ends it with code 1.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import plainstate.engines.file.engine  # so that every module with a limit is there
+from plainstate import StateStore, errors, open_store
+from plainstate.fs.posix import PosixFileSystem
+
+
+def fold_all_the_time(floor_bytes: int) -> None:
+    """Makes a journal fold whenever it exceeds `floor_bytes`."""
+    limits = {"FOLD_FLOOR_BYTES": floor_bytes, "FOLD_RATIO": 1 << 40}
+    found = set()
+    for module in [sys.modules[name] for name in sys.modules if name.startswith("plainstate.")]:
+        for name in limits.keys() & vars(module).keys():
+            setattr(module, name, limits[name])
+            found.add((module.__name__, name))
+    if len(found) <= len(limits):  # `limits` itself and whoever imported from it
+        raise AssertionError(f"the limits of folding are not where they were: {found}")
+
+
+def orders() -> Iterator[Any]:
+    return map(json.loads, sys.stdin)
+
+
+def say(answer: Any) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+# --- the tasks: each reads its orders and answers --------------------------------
+
+
+def append(store: StateStore, session: str, writer: str) -> None:
+    """Each order is a range of numbers: one message each, with a transaction id of its own."""
+    for first, end in orders():
+        for number in range(first, end):
+            commit = store.append_user_message(
+                session, f"{writer} {number} {'x' * 60}", tx_id=f"{writer}-{number}", user_id="ada"
+            )
+            say([number, commit.seq, commit.duplicate])
+
+
+def increment(store: StateStore, times: str) -> None:
+    for _ in orders():
+        for _ in range(int(times)):
+            with store.transaction("counters", "c") as doc:
+                doc.value = {"n": (doc.value or {"n": 0})["n"] + 1, "by": os.getpid()}
+        say("done")
+
+
+def compare_and_set(store: StateStore, writer: str, times: str) -> None:
+    for _ in orders():
+        for number in range(int(times)):
+            while True:
+                before = store.read("plans", "p")
+                try:
+                    commit = store.save_json(
+                        "plans", "p", [*before.value, [writer, number]], if_version=before.version
+                    )
+                except errors.ConflictError:
+                    continue
+                say([number, commit.seq])
+                break
+
+
+def get_or_create(store: StateStore, user: str) -> None:
+    for session in orders():
+        try:
+            found = store.get_or_create_session(user, session)
+            say([found.user_id, str(found.created_at), found.version])
+        except errors.OwnershipError as error:
+            say([error.owner, None, None])
+
+
+def read(store: StateStore, session: str) -> None:
+    """Reads from the first order to the end of orders; tells how often."""
+    next(orders())
+    os.set_blocking(sys.stdin.fileno(), False)
+    rounds, length, version = 0, 0, 0
+    seen: dict[str, int] = {}
+    while sys.stdin.read() != "":
+        loaded = store.load_session(session)
+        messages = [message.content.split() for message in loaded.user_messages]
+        for writer, number, _ in messages[length:]:
+            if int(number) != seen.get(writer, 0):
+                raise AssertionError(f"{writer} {number} is not the one after {seen.get(writer)}")
+            seen[writer] = int(number) + 1
+        at = int(loaded.version.split("-")[0])
+        if len(messages) < length or at < version:
+            raise AssertionError(f"went back from {length} messages at {version} to {at}")
+        with open(f"{store.url.removeprefix('file://')}/sessions/{session}.json", "rb") as file:
+            json.loads(file.read())  # the plain file is whole at every moment
+        rounds, length, version = rounds + 1, len(messages), at
+    say([rounds, length])
+
+
+def hold(store: StateStore) -> None:
+    """Holds a document from the first order to the second."""
+    next(orders())
+    with store.transaction("plans", "p") as doc:
+        doc.value = "mine"
+        say("holding")
+        next(orders())
+    say("released")
+
+
+def die_before_rename(store: StateStore) -> None:
+    """Is killed when a fold's temporary file is written and not yet in its place."""
+    next(orders())
+    store.append_user_message("s", "acknowledged", user_id="ada")
+    PosixFileSystem.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    say("dying")
+    store.checkpoint()
+
+
+def checkpoint(store: StateStore) -> None:
+    """Folds everything, again and again, from the first order to the end of orders."""
+    next(orders())
+    os.set_blocking(sys.stdin.fileno(), False)
+    folded = 0
+    while sys.stdin.read() != "":
+        folded += store.checkpoint()
+    say(folded)
+
+
+def rename(store: StateStore, session: str, times: str) -> None:
+    """Moves the session away each time that it is there; whoever appends begins it anew."""
+    next(orders())
+    for number in range(int(times)):
+        while True:
+            try:
+                store.rename("sessions", session, f"moved-{number}")
+                break
+            except errors.NotFoundError:
+                time.sleep(0.001)
+    say("done")
+
+
+def delete(store: StateStore, session: str, times: str) -> None:
+    """Deletes the session exactly as it was read, and tells what was in it."""
+    next(orders())
+    deleted = 0
+    while deleted < int(times):
+        loaded = store.load_session(session)
+        if loaded is None:
+            time.sleep(0.001)
+            continue
+        try:
+            store.delete_file("sessions", session, kind="json", if_version=loaded.version)
+        except errors.ConflictError:
+            continue
+        say([message.content for message in loaded.user_messages])
+        deleted += 1
+
+
+def open_and_close(store: StateStore, name: str, times: str) -> None:
+    """Opens, writes and closes a handle of its own, many times."""
+    path = store.url
+    for _ in orders():
+        for number in range(int(times)):
+            with open_store(path) as another:
+                another.save_json("plans", name, number)
+        say("done")
+
+
+TASKS = {
+    task.__name__: task
+    for task in (
+        append,
+        checkpoint,
+        compare_and_set,
+        delete,
+        die_before_rename,
+        get_or_create,
+        hold,
+        increment,
+        open_and_close,
+        read,
+        rename,
+    )
+}
+
+
+def main(task: str, path: str, *arguments: str) -> None:
+    if floor := os.environ.get("FOLD_FLOOR_BYTES"):
+        fold_all_the_time(int(floor))
+    with open_store(path) as store:
+        say("ready")
+        TASKS[task](store, *arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
