@@ -6,6 +6,7 @@ of JSON for each thing that it knows to be done.  Whatever it raises ends it wit
 
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -31,6 +32,11 @@ def fold_all_the_time(floor_bytes: int) -> None:
 
 def orders() -> Iterator[Any]:
     return map(json.loads, sys.stdin)
+
+
+def told_to_go_on() -> bool:
+    """Whether the end of orders has not come yet; for tasks whose only order is to begin."""
+    return not select.select([sys.stdin], [], [], 0)[0]
 
 
 def say(answer: Any) -> None:
@@ -85,10 +91,9 @@ def get_or_create(store: StateStore, user: str) -> None:
 def read(store: StateStore, session: str) -> None:
     """Reads from the first order to the end of orders; tells how often."""
     next(orders())
-    os.set_blocking(sys.stdin.fileno(), False)
     rounds, length, version = 0, 0, 0
     seen: dict[str, int] = {}
-    while sys.stdin.read() != "":
+    while told_to_go_on():
         loaded = store.load_session(session)
         messages = [message.content.split() for message in loaded.user_messages]
         for writer, number, _ in messages[length:]:
@@ -126,41 +131,38 @@ def die_before_rename(store: StateStore) -> None:
 def checkpoint(store: StateStore) -> None:
     """Folds everything, again and again, from the first order to the end of orders."""
     next(orders())
-    os.set_blocking(sys.stdin.fileno(), False)
     folded = 0
-    while sys.stdin.read() != "":
+    while told_to_go_on():
         folded += store.checkpoint()
     say(folded)
 
 
-def rename(store: StateStore, session: str, times: str) -> None:
-    """Moves the session away each time that it is there; whoever appends begins it anew."""
+def rename(store: StateStore, session: str) -> None:
+    """Moves the session away whenever it is there; whoever appends begins it anew."""
     next(orders())
-    for number in range(int(times)):
-        while True:
-            try:
-                store.rename("sessions", session, f"moved-{number}")
-                break
-            except errors.NotFoundError:
-                time.sleep(0.001)
-    say("done")
+    moved = 0
+    while told_to_go_on():
+        try:
+            store.rename("sessions", session, f"moved-{moved}")
+            moved += 1
+        except errors.NotFoundError:
+            pass
+        time.sleep(0.005)
+    say(moved)
 
 
-def delete(store: StateStore, session: str, times: str) -> None:
+def delete(store: StateStore, session: str) -> None:
     """Deletes the session exactly as it was read, and tells what was in it."""
     next(orders())
-    deleted = 0
-    while deleted < int(times):
+    while told_to_go_on():
         loaded = store.load_session(session)
-        if loaded is None:
-            time.sleep(0.001)
-            continue
-        try:
-            store.delete_file("sessions", session, kind="json", if_version=loaded.version)
-        except errors.ConflictError:
-            continue
-        say([message.content for message in loaded.user_messages])
-        deleted += 1
+        if loaded is not None:
+            try:
+                store.delete_file("sessions", session, kind="json", if_version=loaded.version)
+            except errors.ConflictError:
+                continue
+            say([message.content for message in loaded.user_messages])
+        time.sleep(0.005)
 
 
 def open_and_close(store: StateStore, name: str, times: str) -> None:

@@ -209,9 +209,9 @@ def test_what_contains_itself_is_refused(cls: Any) -> None:
 
 def test_depth_counts_the_levels_above() -> None:
     point = DataPoint(1, NOON, [[]])
-    assert to_tree(point, depth=125)["inner"] == [[]]
+    assert to_tree(point, depth=124)["inner"] == [[]]
     with pytest.raises(InvalidValueError, match="nested"):
-        to_tree(point, depth=126)
+        to_tree(point, depth=125)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from msgspec import Struct
 
@@ -85,9 +85,7 @@ class Engine(Protocol):
     names the version that must be current, else `ConflictError`.
     """
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What this engine offers."""
+    capabilities: ClassVar[Capabilities]
 
     def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
         """The newest state, `None` if absent.  Takes no lock, writes nothing.

@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 from zlib import crc32
 
 from plainstate.core import codec, patch, summary, times
@@ -56,7 +56,7 @@ class MemoryEngine:
         clock_ns: nanoseconds since the epoch, for tests.
     """
 
-    capabilities = Capabilities(durable=False, shared=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(durable=False, shared=False)
 
     def __init__(
         self,

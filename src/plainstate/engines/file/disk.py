@@ -64,15 +64,19 @@ class Disk:
     # --- where things lie ---
 
     def folder(self, document: DocumentId) -> str:
+        """The folder of its category."""
         return f"{self.base}/{document.category}"
 
     def snapshot(self, document: DocumentId) -> str:
+        """The plain file."""
         return f"{self.base}/{document.category}/{document.name}{SUFFIXES[document.kind]}"
 
     def journal(self, document: DocumentId) -> str:
+        """The file beside it that holds what is not folded yet."""
         return self.snapshot(document) + "l"
 
     def resting(self, document: DocumentId) -> str:
+        """The file that keeps the head of a document without a journal."""
         suffix = SUFFIXES[document.kind]
         return f"{self.meta}/heads/{document.category}/{document.name}{suffix}l"
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
@@ -96,7 +96,7 @@ class FileEngine:
         clock_ns: nanoseconds since the epoch, for tests.
     """
 
-    capabilities = Capabilities(durable=True, shared=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(durable=True, shared=True)
 
     def __init__(  # noqa: PLR0913 - each is an option of the store
         self,

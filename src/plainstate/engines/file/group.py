@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
@@ -14,6 +14,7 @@ from plainstate.types import Commit, Head, Json
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from plainstate.engines.file.document import FileDocument
     from plainstate.types import Change, DocumentId, Patch
 
 __all__ = ["MovedError", "Pending", "Position", "Staged", "check_expected", "duplicate"]
@@ -77,22 +78,6 @@ class Position(Struct, frozen=True):
         return None if self.summary is None else summary.advance(self.summary, operations)
 
 
-class Author(Protocol):
-    """What staging needs from the document."""
-
-    id: DocumentId
-    recent: dict[str, str]
-    synced_seq: int
-    position: Position
-
-    @property
-    def is_session(self) -> bool: ...
-    def load(self) -> Json: ...
-    def chain_start(self) -> int: ...
-    def check_size(self, size: int) -> None: ...
-    def summarize(self, value: Json) -> dict[str, Json] | None: ...
-
-
 class Staged:
     """Lines that are encoded but not yet written.
 
@@ -103,7 +88,9 @@ class Staged:
         ids: their transaction ids, each with the version it makes.
     """
 
-    def __init__(self, author: Author, now: Callable[[], str], make_id: Callable[[], str]) -> None:
+    def __init__(
+        self, author: FileDocument, now: Callable[[], str], make_id: Callable[[], str]
+    ) -> None:
         self.position = author.position
         self.check = author.chain_start()
         self.lines: list[bytes] = []
