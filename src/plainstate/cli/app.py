@@ -159,14 +159,16 @@ def _add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
 class _Verbs:
     """Adds verbs to the parser."""
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
+    def __init__(self, parser: Parser) -> None:
         self._parsers = parser.add_subparsers(
             title="commands", metavar="COMMAND", dest="command", required=True
         )
 
-    def add(self, name: str, run: str, text: str, *, document: bool = False) -> Parser:
+    def add(
+        self, name: str, run: str, text: str, *, document: bool = False
+    ) -> argparse.ArgumentParser:
         """A verb; with `document`, one that takes DOC and `--kind`."""
-        parser: Parser = self._parsers.add_parser(
+        parser = self._parsers.add_parser(
             name, help=text, description=text.capitalize() + ".", allow_abbrev=False
         )
         parser.set_defaults(run=run)
@@ -199,12 +201,16 @@ def _add_writing(verbs: _Verbs) -> None:
     put.add_argument("--markdown", action="store_true", help="it is Markdown (else: *.md is)")
     put.add_argument("--if-version", metavar="V", help="refuse unless this is the current version")
     verbs.add("rm", "writing:rm", "delete a document", document=True)
-    mv = verbs.add("mv", "writing:mv", "rename a document, or move it to another category", document=True)
+    mv = verbs.add(
+        "mv", "writing:mv", "rename a document, or move it to another category", document=True
+    )
     mv.add_argument("new", metavar="NEW", help="CATEGORY/NAME")
     imports = verbs.add("import", "imports:run", "store conversations from JSON or JSONL files")
     imports.add_argument("files", metavar="FILE", nargs="+", help="- is standard input")
     imports.add_argument(
-        "--user", metavar="ID", help='whose sessions (default: as the file says, or else "imported")'
+        "--user",
+        metavar="ID",
+        help='whose sessions (default: as the file says, or else "imported")',
     )
     imports.add_argument(
         "--on-existing",

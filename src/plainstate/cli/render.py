@@ -8,7 +8,7 @@ import re
 import sys
 import time
 import unicodedata
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ __all__ = [
     "one_line",
     "plural",
     "prepare_streams",
+    "rfc3339",
     "table",
 ]
 
@@ -70,6 +71,11 @@ def plural(count: int, noun: str) -> str:
 def instant(moment: datetime | None) -> str:
     """A time in UTC, to the second; "" for none."""
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC as JSON carries it."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def width(text: str) -> int:
@@ -130,7 +136,7 @@ def _terminal_columns() -> int | None:
 
 
 def json_line(value: Any, *, file: TextIO | None = None) -> None:
-    """One line of JSON.  A byte that was not UTF-8 on the command line comes out as `\\udc…`."""
+    """One line of JSON, for programs."""
     print(json.dumps(value, ensure_ascii=False), file=file)
 
 
@@ -160,7 +166,7 @@ class Progress:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
             self._next = time.monotonic() + self._EVERY_S
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -81,8 +81,12 @@ class FileDocument(Folding):
             try:
                 self._write(b"".join(staged.lines), staged.check, len(staged.lines), sync=sync)
             except OSError as error:
+                self.close()
                 staged.fail(error)
                 return
+            except BaseException:
+                self.close()  # interrupted: the next refresh finds out how far it came
+                raise
             for tx_id, version in staged.ids.items():
                 self._remember(tx_id, version)
             self.position = staged.position
@@ -131,6 +135,7 @@ class FileDocument(Folding):
 
     def _open(self) -> None:
         self.close()
+        self._names_durable = False
         self._disk.check_folder(self.id.category)
         path = self._disk.journal(self.id)
         records: Sequence[Record] = []
@@ -175,6 +180,7 @@ class FileDocument(Folding):
         """Moves the known position along lines read from the journal."""
         for line in records:
             if isinstance(line, HeadRecord):
+                self._names_durable = False
                 self.recent.update(line.recent)
                 self._remember(line.tx, line.version)
                 self._stand_at(line)
@@ -204,12 +210,15 @@ class FileDocument(Folding):
         """After an unknown outcome: everything is written to new files (J-9)."""
         self.close()
         path = self._disk.journal(self.id)
+        file = self._disk.read_file(self._disk.snapshot(self.id))
         if self._disk.fs.stat(path) is not None:
             journal, _ = JournalFile.open(self._disk, path)
             try:
                 journal.rewrite()
             finally:
                 journal.close()
+        elif file is not None:
+            self._disk.put(self._disk.folder(self.id), self._disk.snapshot(self.id), file.data)
         self._open()
         if self._journal is not None:
             reading = self._read()

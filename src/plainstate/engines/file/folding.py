@@ -68,11 +68,10 @@ class Folding(DocumentState):
         version = f"{seq}-{reference.digest[:8]}"
         used_id = tx_id or self._services.make_id()
         head = self._make_head(seq, version, reference, value, used_id)
-        if tx_id or self.position.version is not None or self._journal is not None:
-            self._announce(head, temp)
-        # else: a new file without a head counts as put there by hand: same number, same version
+        # a new file without a head counts as put there by hand: same number, same version
+        unannounced = not tx_id and self.position.version is None and self._journal is None
         outgrown = self._lines_behind > 0
-        self._install(temp)
+        self._install(temp, None if unannounced else head)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
@@ -136,12 +135,10 @@ class Folding(DocumentState):
             temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
             reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
             head = self._make_head(basis.seq, basis.version, reference, value)
-            self._announce(head, temp)
-            self._install(temp)
+            self._install(temp, head)
         else:
-            if not exists and reading.snapshot is not None:
-                self._disk.fs.unlink(self._disk.snapshot(self.id))
-                self.sync_folder()
+            if not exists:
+                self._remove_snapshot(reading)
             reference = reference_to(reading.snapshot) if exists else None
             head = self._make_head(basis.seq, basis.version, reference, value)
         self._stand_at(head)
@@ -162,9 +159,21 @@ class Folding(DocumentState):
             self._disk.discard(temp)
             raise
 
-    def _install(self, temp: str) -> None:
-        """Puts a new snapshot in its place, durably."""
-        self._disk.move(temp, self._disk.snapshot(self.id))
+    def _install(self, temp: str, head: HeadRecord | None) -> None:
+        """Puts a new snapshot in its place, durably; `head` announces it before."""
+        try:
+            if head is not None:
+                self._announce(head, temp)
+            self._disk.move(temp, self._disk.snapshot(self.id))
+            self.sync_folder()
+        except BaseException:
+            self.close()  # the next refresh finds out how far it came
+            raise
+
+    def _remove_snapshot(self, reading: Reading) -> None:
+        """Removes the plain file of a deleted document, before anything says that it is gone."""
+        if reading.snapshot is not None:
+            self._disk.fs.unlink(self._disk.snapshot(self.id))
         self.sync_folder()
 
     def _rotate(self) -> None:
@@ -172,6 +181,7 @@ class Folding(DocumentState):
         path = self._disk.journal(self.id)
         line, _ = record.encode_head(self._head, previous=0)
         self._disk.put(self._disk.folder(self.id), path, line)
+        self._names_durable = True
         self.close()
         self._journal, _ = JournalFile.open(self._disk, path)
 

@@ -53,12 +53,12 @@ class JournalFile:
         file = cls(disk, path, disk.fs.open_append(path, create=True))
         try:
             file.append(data, check, lines, sync=sync)
-            if sync:
-                disk.fs.sync_folder(folder)
+            disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
         except BaseException as error:
             file.close()
             try:
                 disk.fs.unlink(path)
+                disk.fs.sync_folder(folder)
             except OSError as second:
                 raise unknown_outcome(file._shown, second) from error
             raise
@@ -97,8 +97,9 @@ class JournalFile:
         return self._disk.fs.read(self._fd, 0, self.size)
 
     def cut(self) -> None:
-        """Removes what lies behind the intact lines."""
+        """Removes what lies behind the intact lines, durably."""
         self._disk.fs.truncate(self._fd, self.size)
+        self._disk.fs.sync(self._fd)
 
     def append(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
         """Appends whole lines and makes them durable.

@@ -65,6 +65,7 @@ class DocumentState:
         self._head = empty_head(document)
         self._lines_behind = 0
         self._suspect = False
+        self._names_durable = False
         self._fold_at = 0
 
     @property
@@ -142,6 +143,9 @@ class DocumentState:
         try:
             if self._journal is not None:
                 self._journal.append(data, check, lines, sync=sync)
+                if sync and not self._names_durable:
+                    # whoever made these files may have died before syncing their names
+                    self.sync_folder()
                 return
             folder = self._disk.make_folder(self.id.category)
             path = self._disk.journal(self.id)
@@ -149,6 +153,7 @@ class DocumentState:
             self._journal = JournalFile.create(
                 self._disk, folder, path, data, check, lines + 1, sync=sync
             )
+            self._names_durable = True
         except OutcomeUnknownError:
             self._suspect = True
             raise
@@ -162,6 +167,7 @@ class DocumentState:
         folder = self._disk.folder(self.id)
         try:
             self._disk.fs.sync_folder(folder)
+            self._names_durable = True
         except OSError as error:
             self._suspect = True
             raise unknown_outcome(self._disk.shown(folder), error) from error
