@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: always.
         """
-        raise errors.UsageError(message, hint=f"See `{self.prog} --help`.")
+        raise errors.UsageError(render.fit(message, 300), hint=f"See `{self.prog} --help`.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

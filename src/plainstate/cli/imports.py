@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from plainstate import errors
 from plainstate.cli import importing, inputs, places, render
@@ -24,6 +24,10 @@ WRITERS: Final = 8
 
 BATCH: Final = 64
 """Sessions in memory at once: enough for the threads, few enough to begin before all is read."""
+
+
+Outcome: TypeAlias = bool | errors.AlreadyExistsError
+"""Whether a session was created, or why it cannot be."""
 
 
 class Found(NamedTuple):
@@ -67,7 +71,7 @@ class Tally:
         self.imported = self.messages = self.unchanged = 0
         self.skipped: list[Json] = []
 
-    def count(self, session: Session, outcome: bool | errors.AlreadyExistsError) -> None:
+    def count(self, session: Session, outcome: Outcome) -> None:
         """Adds one session, and whether it was created or why not."""
         if isinstance(outcome, errors.AlreadyExistsError):
             self.skipped.append({"session": str(session.id), "reason": outcome.message})
@@ -102,13 +106,11 @@ def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:
         yield batch
 
 
-def _store_all(
-    store: StateStore, sessions: list[Session]
-) -> list[bool | errors.AlreadyExistsError]:
+def _store_all(store: StateStore, sessions: list[Session]) -> list[Outcome]:
     """Stores a batch with several threads, which wait for the disk together."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def attempt(session: Session) -> bool | errors.AlreadyExistsError:
+    def attempt(session: Session) -> Outcome:
         try:
             return store_session(store, session)
         except errors.AlreadyExistsError as error:

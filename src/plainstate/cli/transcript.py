@@ -27,10 +27,11 @@ def as_text(session: Session) -> str:
     """The transcript, with a header."""
     turns = session.turns()
     users, agents = len(session.user_messages), len(session.agent_responses)
+    created, changed = render.instant(session.created_at), render.instant(session.updated_at)
     lines = [
         f"sessions/{session.id}  user {session.user_id}  version {session.version}",
         f"{render.plural(len(turns), 'message')} ({users:,} user, {agents:,} agent)",
-        f"created {render.instant(session.created_at)}, changed {render.instant(session.updated_at)} UTC",
+        f"created {created}, changed {changed} UTC",
     ]
     title = session.get_metadata("title")
     if isinstance(title, str):

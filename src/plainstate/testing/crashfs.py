@@ -5,7 +5,8 @@ Beside what processes see, it keeps what POSIX lets them rely on after a crash:
 - of a file, what `sync` made durable; of anything newer a part, zeros, a hole, or nothing;
 - of a folder, the names as of its last `sync_folder`; each later change to them is there
   or not, whatever happened to the changes before it.  A rename is one change:
-  its target never vanishes, and the file keeps one of its two names (as ext4, xfs and btrfs do it);
+  its target never vanishes, and the file keeps one of its two names.  Between two
+  folders it is durable when one of them is synced (as on ext4, xfs and btrfs);
 - a modification time is as new as the file, or as old (fdatasync(2) does not promise it).
 
 Inode numbers are used again as soon as they are free, as ext4 does it.
@@ -59,7 +60,7 @@ class _Inode(Struct, eq=False):
 
 
 class _NameChange(Struct):
-    """A change of names that is not durable until its folders are synced."""
+    """A change of names that is not durable until one of its folders is synced."""
 
     added: tuple[str, _Inode] | None
     removed: tuple[str, _Inode] | None
@@ -286,10 +287,9 @@ class CrashFileSystem:
         self._change("sync_folder")
         machine = self._machine
         for change in machine.changes:
-            change.folders.discard(folder)
-            if not change.folders:
+            if folder in change.folders:
                 change.apply(machine.durable_names)
-        machine.changes = [change for change in machine.changes if change.folders]
+        machine.changes = [change for change in machine.changes if folder not in change.folders]
 
     def rename(self, source: str, target: str) -> None:
         source, target = _normal(source), _normal(target)

@@ -364,14 +364,11 @@ class FileEngine:
             return self._lock_file
         with self._mutex:
             if self._lock_file is None:
-                layout.create(self._disk)
-                lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
-                try:
+                layout.create_folders(self._disk)
+                if self._registration is None:
                     self._registration = writers.Registration(self._disk, self._writer_id)
-                except BaseException:
-                    lock_file.close()
-                    raise
-                self._lock_file = lock_file
+                layout.write_format(self._disk)
+                self._lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
                 self._background = Background(self._housekeep, self._interval_s)
             return self._lock_file
 
@@ -408,11 +405,10 @@ class FileEngine:
 
     def _inherit(self) -> None:
         """Folds and sweeps what crashed writers left."""
-        dead = writers.dead_writers(self._disk)
-        if dead:
+        found = writers.census(self._disk)
+        if found.dead:
             self._fold_all(list(layout.journals(self._disk)))
-            for writer_id in dead:
-                writers.sweep(self._disk, writer_id)
+            writers.sweep(self._disk, found)
 
     def _fold_all(self, documents: list[DocumentId]) -> int:
         """Folds documents to rest; goes on after an error and raises the first one."""

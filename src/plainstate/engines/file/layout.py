@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from plainstate.engines.file.disk import Disk
     from plainstate.types import Kind
 
-__all__ = ["categories", "check_format", "create", "documents", "journals"]
+__all__ = [
+    "categories",
+    "check_format",
+    "create_folders",
+    "documents",
+    "journals",
+    "write_format",
+]
 
 _FORMAT_FILE: Final = "format.json"
 _KINDS: Final[tuple[Kind, ...]] = ("json", "markdown")
 
 
-def create(disk: Disk) -> None:
-    """Creates the base folder, `.plainstate/` and the format file where they are missing."""
+def create_folders(disk: Disk) -> None:
+    """Creates the base folder and `.plainstate/` where they are missing."""
     missing = []
     path = disk.base
     while disk.fs.stat(path) is None:
@@ -36,6 +43,10 @@ def create(disk: Disk) -> None:
         disk.add_folder(folder, folder.rpartition("/")[0] or "/")
     disk.add_folder(disk.meta, disk.base)
     disk.check_folder(META)
+
+
+def write_format(disk: Disk) -> None:
+    """Writes the format file where it is missing."""
     if disk.fs.stat(f"{disk.meta}/{_FORMAT_FILE}") is None:
         data = msgspec.json.format(msgspec.json.encode({"plainstate": FORMAT})) + b"\n"
         disk.put(disk.meta, f"{disk.meta}/{_FORMAT_FILE}", data)

@@ -7,7 +7,7 @@ finds it folds what its writer left behind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from plainstate.engines.file.disk import META, TEMP_PREFIX
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.file.disk import Disk
 
-__all__ = ["Registration", "dead_writers", "sweep"]
+__all__ = ["Census", "Registration", "census", "sweep"]
 
 
 class Registration:
@@ -27,8 +27,7 @@ class Registration:
         folder = f"{disk.meta}/writers"
         disk.add_folder(folder, disk.meta)
         self._path = f"{folder}/{writer_id}"
-        self._fd = disk.fs.open_lock(self._path)
-        disk.fs.try_lock(self._fd, 0)
+        self._fd = self._enter()
         disk.fs.sync_folder(folder)
 
     def leave(self, *, clean: bool) -> None:
@@ -37,31 +36,62 @@ class Registration:
             self._disk.fs.unlink(self._path)
         self._disk.fs.close(self._fd)
 
+    def _enter(self) -> int:
+        """Creates and locks the entry; again, if somebody took it for a dead one in between."""
+        fs = self._disk.fs
+        while True:
+            fd = fs.open_lock(self._path)
+            status = fs.stat(self._path) if fs.try_lock(fd, 0) else None
+            if status is not None and status.st_ino == fs.stat_open(fd).st_ino:
+                return fd
+            fs.close(fd)
 
-def dead_writers(disk: Disk) -> list[str]:
-    """The ids of writers that are gone without a clean close."""
+
+class Census(NamedTuple):
+    """The ids of writers that live, and of those that are gone without a clean close."""
+
+    alive: set[str]
+    dead: set[str]
+
+
+def census(disk: Disk) -> Census:
+    """Asks the kernel which writers live."""
     folder = f"{disk.meta}/writers"
-    if disk.fs.stat(folder) is None:
-        return []
-    dead = []
+    found = Census(set(), set())
     for name, _ in disk.fs.list_folder(folder):
-        fd = disk.fs.open_lock(f"{folder}/{name}")
         try:
-            if disk.fs.try_lock(fd, 0):
-                dead.append(name)
+            fd = disk.fs.open_append(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue  # it closed cleanly just now
+        try:
+            (found.dead if disk.fs.try_lock(fd, 0) else found.alive).add(name)
         finally:
             disk.fs.close(fd)
-    return dead
+    return found
 
 
-def sweep(disk: Disk, writer_id: str) -> None:
-    """Removes a dead writer's temporary files, then its entry."""
-    prefix = f"{TEMP_PREFIX}{writer_id}-"
+def sweep(disk: Disk, found: Census) -> None:
+    """Removes temporary files that no living writer owns, durably, then the dead entries.
+
+    Not only those of the dead: after a power cut, btrfs brings files back under a name
+    that they had before a rename.
+    """
     for folder in (*_folders(disk, disk.base), *_folders(disk, disk.meta)):
-        for name, is_folder in disk.fs.list_folder(folder):
-            if name.startswith(prefix) and not is_folder:
-                disk.fs.unlink(f"{folder}/{name}")
-    disk.fs.unlink(f"{disk.meta}/writers/{writer_id}")
+        temps = [
+            name
+            for name, is_folder in disk.fs.list_folder(folder)
+            if name.startswith(TEMP_PREFIX) and not is_folder and _owner(name) not in found.alive
+        ]
+        for name in temps:
+            disk.fs.unlink(f"{folder}/{name}")
+        if temps:
+            disk.fs.sync_folder(folder)
+    for writer_id in found.dead:
+        disk.fs.unlink(f"{disk.meta}/writers/{writer_id}")
+
+
+def _owner(temp: str) -> str:
+    return temp.removeprefix(TEMP_PREFIX).rpartition("-")[0]
 
 
 def _folders(disk: Disk, top: str) -> Iterator[str]:

@@ -173,9 +173,9 @@ async def a_transaction_is_not_nested(kit: Kit) -> None:
             store.patch("c", "d", _push(1)),
             store.delete_file("c", "d"),
             store.rename("c", "d", "e"),
-            enter(),
         ):
             await refused(UsageError, call)
+        await refused(UsageError, enter())
         await store.save_json("c", "e", 1)
         await store.save_markdown("c", "d", "another kind is another document")
         equal(await store.load_json("c", "d"), {"n": []})

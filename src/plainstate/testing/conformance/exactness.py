@@ -17,7 +17,7 @@ _NOT_JSON: list[tuple[Any, str]] = [
     ({"a": [0, float("inf")]}, "/a/1"),
     ({"a": {"b/~": -float("inf")}}, "/a/b~1~0"),
     ("\ud800", ""),
-    ({"\udfff": 1}, ""),
+    ({"\udfff": 1}, "/\\udfff"),
     ({1: 2}, ""),
     ([{None: 1}], "/0"),
     ([b"bytes"], "/0"),
@@ -76,9 +76,19 @@ async def nesting_has_a_limit(kit: Kit) -> None:
     endless: list[Any] = []
     endless.append(endless)
     await refused(InvalidValueError, kit.store.save_json("c", "d", endless))
+    whole = [{"op": "replace", "path": "", "value": _nested(MAX_NESTING)}]
+    await kit.store.patch("c", "d", whole)
+    equal(await kit.store.load_json("c", "d"), _nested(MAX_NESTING))
     await kit.store.save_json("c", "e", {"n": []})
     deep = [{"op": "add", "path": "/n/-", "value": _nested(MAX_NESTING - 1)}]
     await refused(InvalidValueError, kit.store.patch("c", "e", deep))
+    for levels in (MAX_NESTING - 4, MAX_NESTING - 5):  # session, array, message, metadata
+        session = Session.with_id("ada", f"s-{levels}")
+        session.add_user_message("x", metadata={"deep": _nested(levels)})
+        await kit.store.save_session(session)
+        equal(await kit.store.load_session(session.id), session)
+    too_deep = UserMessage("x", metadata={"deep": _nested(MAX_NESTING - 3)})
+    await refused(InvalidValueError, kit.store.append_messages("s", [too_deep], user_id="ada"))
 
 
 @case()
@@ -136,7 +146,7 @@ async def bad_names_are_refused_everywhere(kit: Kit) -> None:
             store.append_agent_response(bad, "x"),
         ]
         for call in calls:
-            await refused(InvalidNameError, call, name=bad if isinstance(bad, str) else str(bad))
+            await refused(InvalidNameError, call)
     for bad in ("", "/a", "a/", "a//b", "a/../b", "..", "a/.b", ".plainstate", "a.json/b", 5):
         await refused(InvalidNameError, store.save_json(bad, "n", 1))
         await refused(InvalidNameError, store.list_category(bad))
@@ -201,6 +211,7 @@ async def a_closed_store_is_refused(kit: Kit) -> None:
     for call in (
         *(store.save_json("c", "d", 1), store.load_json("c", "d"), store.list_category("c")),
         *(store.append_user_message("s", "x"), store.load_session("s"), store.list_sessions()),
-        *(store.save_session(session), store.delete_file("c", "d"), store.checkpoint(), enter()),
+        *(store.save_session(session), store.delete_file("c", "d"), store.checkpoint()),
     ):
         await refused(UsageError, call)
+    await refused(UsageError, enter())

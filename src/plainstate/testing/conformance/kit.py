@@ -15,7 +15,7 @@ from msgspec import Struct
 from plainstate.errors import PlainstateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
     from contextlib import AbstractContextManager
 
     from plainstate.types import Json
@@ -77,7 +77,7 @@ class Kit:
         await self.store.close()
         self.store = self.another()
 
-    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
+    async def together(self, calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
         """Runs coroutines at once, as tasks or as threads; returns what each returned."""
         if self.is_async:
             from asyncio import gather
@@ -92,7 +92,7 @@ class Kit:
             await store.close()
 
     def _face(self, raw: Any) -> Any:
-        store = raw if self.is_async else _Awaited(raw)
+        store = _Face(raw, is_async=self.is_async)
         self._opened.append(store)
         return store
 
@@ -123,22 +123,37 @@ async def _play(one: Case, kit: Kit) -> None:
         await kit.close()
 
 
-class _Awaited:
-    """A blocking store whose calls can be awaited."""
+class _Face:
+    """A store of either face, whose calls begin when they are awaited."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, *, is_async: bool) -> None:
         self._store = store
+        self._is_async = is_async
 
-    def transaction(self, *args: Any, **options: Any) -> _AwaitedWith:
-        return _AwaitedWith(self._store.transaction(*args, **options))
+    def transaction(self, *args: Any, **options: Any) -> Any:
+        transaction = self._store.transaction(*args, **options)
+        return transaction if self._is_async else _AwaitedWith(transaction)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
-        async def call(*args: Any, **options: Any) -> Any:
-            return method(*args, **options)
+        def call(*args: Any, **options: Any) -> _Call:
+            return _Call(lambda: method(*args, **options), is_async=self._is_async)
 
         return call
+
+
+class _Call:
+    """A call that begins when it is awaited."""
+
+    def __init__(self, make: Callable[[], Any], *, is_async: bool) -> None:
+        self._make = make
+        self._is_async = is_async
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self._is_async:
+            return (yield from self._make().__await__())
+        return self._make()
 
 
 class _AwaitedWith:
@@ -154,13 +169,14 @@ class _AwaitedWith:
         self._inner.__exit__(*error)
 
 
-def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine that never waits."""
+def _drive(awaited: Awaitable[Any]) -> Any:
+    """Runs what never waits."""
+    steps = awaited.__await__()
     try:
-        coroutine.send(None)
+        next(steps)
     except StopIteration as end:
         return end.value
-    coroutine.close()
+    steps.close()
     raise AssertionError("a call on a blocking store waited for an event loop")
 
 
