@@ -132,16 +132,15 @@ class _Demo:
         victim.send_signal(signal.SIGKILL)
         killed = victim.wait() == -signal.SIGKILL
         done = len(self._acks(VICTIM))
-        if not killed or done >= len(plan):
+        broken_off = _broken_off(plan, done)
+        if not killed or broken_off is None:
             raise errors.PlainstateError(
-                f"writer {VICTIM + 1} ended before it could be killed", hint="Run it again."
+                f"writer {VICTIM + 1} was not killed in the middle", hint="Run it again."
             )
-        current = plan[done].session_id
-        told = sum(turn.session_id == current for turn in plan[:done])
-        total = sum(turn.session_id == current for turn in plan)
+        session_id, told, total = broken_off
         self._say(
             f"\nWriter {VICTIM + 1} is killed (SIGKILL) with {done} of its {len(plan)} messages "
-            f"acknowledged,\n{told} of {total} in the conversation {current}."
+            f"acknowledged,\n{told} of {total} in the conversation {session_id}."
         )
         first = max(0, done - RETRIED)
         self._start(VICTIM, first)
@@ -243,6 +242,19 @@ def _middle(plan: list[demo_plan.Turn]) -> int:
 
 def _same_session(turns: list[demo_plan.Turn]) -> bool:
     return len({turn.session_id for turn in turns}) == 1
+
+
+def _broken_off(plan: list[demo_plan.Turn], done: int) -> tuple[str, int, int] | None:
+    """A conversation that was begun and not finished after `done` turns, with both counts.
+
+    The one that was to go on comes first.
+    """
+    for session_id in dict.fromkeys(turn.session_id for turn in plan[done:]):
+        total = sum(turn.session_id == session_id for turn in plan)
+        told = sum(turn.session_id == session_id for turn in plan[:done])
+        if told:
+            return session_id, told, total
+    return None
 
 
 def _new_folder(path: str) -> str:

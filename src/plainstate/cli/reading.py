@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 from plainstate import errors
@@ -83,8 +82,7 @@ def cat(args: argparse.Namespace) -> None:
         render.json_document(_described(place, kind, value, version))
         return
     text = value if kind == "markdown" else _pretty(value) + "\n"
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode())
+    render.write_bytes(text.encode())
 
 
 def sessions(args: argparse.Namespace) -> None:

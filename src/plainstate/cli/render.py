@@ -26,6 +26,7 @@ __all__ = [
     "prepare_streams",
     "rfc3339",
     "table",
+    "write_bytes",
 ]
 
 # What would steer a terminal instead of being shown: stored text is not trusted.
@@ -143,6 +144,14 @@ def json_line(value: Any, *, file: TextIO | None = None) -> None:
 def json_document(value: Any) -> None:
     """A JSON document for reading: indented."""
     print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def write_bytes(data: bytes) -> None:
+    """Writes to standard output as it is, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    rest = memoryview(data)
+    while rest:  # with PYTHONUNBUFFERED a write may be short
+        rest = rest[sys.stdout.buffer.write(rest) :]
 
 
 class Progress:

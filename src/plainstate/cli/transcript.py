@@ -27,20 +27,21 @@ def as_text(session: Session) -> str:
     """The transcript, with a header."""
     turns = session.turns()
     users, agents = len(session.user_messages), len(session.agent_responses)
+    owner = render.one_line(session.user_id)
     created, changed = render.instant(session.created_at), render.instant(session.updated_at)
     lines = [
-        f"sessions/{session.id}  user {session.user_id}  version {session.version}",
+        f"sessions/{session.id}  user {owner}  version {session.version}",
         f"{render.plural(len(turns), 'message')} ({users:,} user, {agents:,} agent)",
         f"created {created}, changed {changed} UTC",
     ]
     title = session.get_metadata("title")
     if isinstance(title, str):
-        lines.append(f"title: {title}")
-    parts = ["\n".join(map(render.one_line, lines))]
+        lines.append(f"title: {render.one_line(title)}")
+    parts = ["\n".join(lines)]
     for number, turn in enumerate(turns, 1):
-        head = f"[{number}] {_speaker(turn)}  {render.instant(turn.timestamp)}"
+        head = f"[{number}] {render.one_line(_speaker(turn))}  {render.instant(turn.timestamp)}"
         said = [line for text in (turn.content, *_actions(turn.metadata)) for line in _lines(text)]
-        parts.append("\n".join([render.one_line(head), *said]))
+        parts.append("\n".join([head, *said]))
     return "\n\n".join(parts)
 
 

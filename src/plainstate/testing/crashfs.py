@@ -180,10 +180,7 @@ class CrashFileSystem:
         else:
             indexes = dict.fromkeys([0, total - 1, *(i * _STRIDE % total for i in range(1, limit))])
         for index in indexes:
-            digits = []
-            for base in choices:
-                index, digit = divmod(index, base)
-                digits.append(digit)
+            digits = _digits(index, choices)
             kept = [change for change, digit in zip(changes, digits, strict=False) if digit]
             chosen = dict(zip(dirty, digits[len(changes) :], strict=False))
             data = {inode: options[chosen.get(inode, 0)] for inode, options in contents.items()}
@@ -417,6 +414,15 @@ def _contents(durable: bytes, media: bytes) -> list[bytes]:
         ]
     found += [media + durable[len(media) :], media]  # a cut that did not happen yet
     return list(dict.fromkeys(found))
+
+
+def _digits(number: int, bases: list[int]) -> list[int]:
+    """Writes a number with a digit for each base, the lowest first."""
+    digits = []
+    for base in bases:
+        number, digit = divmod(number, base)
+        digits.append(digit)
+    return digits
 
 
 def _common(first: bytes, second: bytes) -> int:

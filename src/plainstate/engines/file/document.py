@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plainstate.core import record
-from plainstate.core.record import HeadRecord, Record, TransactionRecord
+from plainstate.core.record import HeadRecord, Record
 from plainstate.core.replay import find_basis
 from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
@@ -49,7 +49,7 @@ class FileDocument(Folding):
         if self._journal is None or growth is None:
             self._open()
         elif growth:
-            self._follow(self._accept(self._journal.read_new()))
+            self._follow(self._accept(self._journal.read_new()), complete=False)
         elif not self._lines_behind:
             self._check_snapshot([self._head])
 
@@ -115,8 +115,8 @@ class FileDocument(Folding):
         pending = Pending(lambda _: record.DELETION, tx_id, None, sync=True)
         self.commit([pending])
         commit = pending.outcome()
-        reading = self._read()
-        self._fold(reading, None)
+        with self._postponing():
+            self._fold(self._read(), None)
         return commit
 
     @property
@@ -141,6 +141,7 @@ class FileDocument(Folding):
         records: Sequence[Record] = []
         if self._disk.fs.stat(path) is not None:
             self._journal, read = JournalFile.open(self._disk, path)
+            self.has_journal = True
             try:
                 check_records(read.records, self.id, self._disk.shown(path))
                 records = self._accept(read)
@@ -149,12 +150,13 @@ class FileDocument(Folding):
                 raise
         self.recent = {}
         if records:
-            self._follow(records)
+            self._follow(records, complete=True)
             return
         if self._journal is not None:  # its creation was cut off; the bytes are set aside
             self.close()
             self._disk.fs.unlink(path)
             self.sync_folder()
+        self.has_journal = False
         self._adopt_resting()
 
     def _accept(self, read: record.Journal) -> Sequence[Record]:
@@ -176,8 +178,13 @@ class FileDocument(Folding):
             head = self._make_head(basis.seq, basis.version, reference_to(snapshot), None)
         self._stand_at(head)
 
-    def _follow(self, records: Sequence[Record]) -> None:
-        """Moves the known position along lines read from the journal."""
+    def _follow(self, records: Sequence[Record], *, complete: bool) -> None:
+        """Moves the known position along lines read from the journal.
+
+        Args:
+            records: the lines.
+            complete: whether they are all that it holds.
+        """
         for line in records:
             if isinstance(line, HeadRecord):
                 self._names_durable = False
@@ -191,14 +198,18 @@ class FileDocument(Folding):
                 self.synced_seq = max(self.synced_seq, line.synced_seq)
                 self._lines_behind += 1
                 self._remember(line.tx, line.version)
-        last = records[-1] if records else None
-        if not self._lines_behind or (isinstance(last, TransactionRecord) and last.deletes):
-            self._check_snapshot(None)
+        if not self._lines_behind:
+            self._check_snapshot(records if complete else [])
+        elif self.position.version is None:
+            self._check_snapshot([])
 
-    def _check_snapshot(self, records: Sequence[Record] | None) -> None:
+    def _check_snapshot(self, records: Sequence[Record]) -> None:
         """Before a line behind a head: does the snapshot match that head (J-11)?
 
         Also finishes a delete that was cut off.
+
+        Args:
+            records: the journal's lines if they are at hand, else nothing.
         """
         if records and find_basis(records, self._snapshot()).kind == "clean":
             return

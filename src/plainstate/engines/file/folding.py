@@ -6,13 +6,14 @@ reader after a crash knows what is inside (J-3).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from plainstate.core import record
 from plainstate.core.record import HeadRecord, SnapshotRef
-from plainstate.core.replay import overrule
+from plainstate.core.replay import find_basis, overrule
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
@@ -21,6 +22,8 @@ from plainstate.limits import FOLD_FLOOR_BYTES
 from plainstate.types import Commit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from plainstate.types import Json, Side
 
 __all__ = ["Folding"]
@@ -49,7 +52,7 @@ class Folding(DocumentState):
 
     def settle_edit(self) -> None:
         """Folds an edit by hand in, if there is one behind waiting lines."""
-        if self._lines_behind and self._head.snapshot != reference_to(self._snapshot()):
+        if self._lines_behind and find_basis([self._head], self._snapshot()).kind != "clean":
             reading = self._read()
             if reading.basis.kind != "clean":
                 self._fold(reading, self._replay(reading))
@@ -75,7 +78,8 @@ class Folding(DocumentState):
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
-            self._rotate()
+            with self._postponing():
+                self._rotate()
         return Commit(seq, version, used_id)
 
     def rename_to(self, target: Folding) -> Commit:
@@ -92,7 +96,6 @@ class Folding(DocumentState):
         self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
         target.sync_folder()
         self.sync_folder()
-        self._put_resting(self._make_head(self.position.seq + 1, None, None, None))
         return commit
 
     def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> Commit:
@@ -149,6 +152,17 @@ class Folding(DocumentState):
         else:
             self._rotate()
 
+    @contextmanager
+    def _postponing(self) -> Iterator[None]:
+        """For what follows a commit: the commit stands, whatever happens to its cleaning up.
+
+        The next `refresh` finds what is left to do; `checkpoint` and `close` report it.
+        """
+        try:
+            yield
+        except OSError:
+            self.close()
+
     def _announce(self, head: HeadRecord, temp: str) -> None:
         """Says durably which transactions the coming snapshot holds."""
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
@@ -190,6 +204,7 @@ class Folding(DocumentState):
         self._put_resting(self._head)
         self.close()
         self._disk.fs.unlink(self._disk.journal(self.id))
+        self.has_journal = False
         self.sync_folder()
 
     def _put_resting(self, head: HeadRecord) -> None:

@@ -51,6 +51,7 @@ class DocumentState:
         recent: its last transaction ids, each with the version it made.
         synced_seq: the last transaction known durable.
         unsynced: lines were written without a sync.
+        has_journal: whether a journal lies beside the snapshot, as far as is known.
     """
 
     def __init__(self, services: Services, document: DocumentId) -> None:
@@ -59,6 +60,7 @@ class DocumentState:
         self.recent: dict[str, str] = {}
         self.synced_seq = 0
         self.unsynced = False
+        self.has_journal = False
         self._services = services
         self._disk = services.disk
         self._journal: JournalFile | None = None
@@ -67,11 +69,6 @@ class DocumentState:
         self._suspect = False
         self._names_durable = False
         self._fold_at = 0
-
-    @property
-    def has_journal(self) -> bool:
-        """Whether a journal lies beside the snapshot."""
-        return self._journal is not None
 
     def close(self) -> None:
         """Closes the journal; the next `refresh` opens it again."""
@@ -153,7 +150,7 @@ class DocumentState:
             self._journal = JournalFile.create(
                 self._disk, folder, path, data, check, lines + 1, sync=sync
             )
-            self._names_durable = True
+            self._names_durable = self.has_journal = True
         except OutcomeUnknownError:
             self._suspect = True
             raise

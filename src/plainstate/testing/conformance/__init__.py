@@ -14,22 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-# each module enters its cases when it is imported
-from plainstate.testing.conformance import (
-    changes as _changes,  # noqa: F401
-)
-from plainstate.testing.conformance import (
-    documents as _documents,  # noqa: F401
-)
-from plainstate.testing.conformance import (
-    exactness as _exactness,  # noqa: F401
-)
-from plainstate.testing.conformance import (
-    merges as _merges,  # noqa: F401
-)
-from plainstate.testing.conformance import (
-    sessions as _sessions,  # noqa: F401
-)
+# each of these modules enters its cases when it is imported
+import plainstate.testing.conformance.changes
+import plainstate.testing.conformance.documents
+import plainstate.testing.conformance.exactness
+import plainstate.testing.conformance.merges
+import plainstate.testing.conformance.sessions  # noqa: F401
 from plainstate.testing.conformance.kit import CASES, Case, Kit, play
 
 if TYPE_CHECKING:

@@ -1,8 +1,10 @@
 """Changes: patches, transactions, and transaction ids that make a retry safe."""
 
+# ruff: noqa: FBT003 - True is a JSON value
+
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -16,6 +18,9 @@ from plainstate.errors import (
 )
 from plainstate.limits import RECENT_TX_IDS
 from plainstate.testing.conformance.kit import Kit, case, equal, refused, that
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -137,7 +142,7 @@ async def a_transaction_without_change_commits_nothing(kit: Kit) -> None:
 
 @case()
 async def a_transaction_that_fails_commits_nothing(kit: Kit) -> None:
-    """An exception in the block, or a value that is not JSON, changes nothing and frees the lock."""
+    """An exception in the block, or a value that is no JSON, changes nothing, frees the lock."""
     await kit.store.save_json("c", "d", {"n": []})
     before = await kit.store.read("c", "d")
     try:
@@ -159,7 +164,7 @@ async def a_transaction_that_fails_commits_nothing(kit: Kit) -> None:
 
 @case()
 async def a_transaction_is_not_nested(kit: Kit) -> None:
-    """Inside the block, writing the same document is refused; other documents and reading are not."""
+    """Inside the block, only writing the same document is refused."""
     store = kit.store
     await store.save_json("c", "d", {"n": []})
 
@@ -251,19 +256,18 @@ async def a_tx_id_is_committed_once(kit: Kit) -> None:
     """Every writing call can be retried with its id; the first commit is reported."""
     store = kit.store
     await store.save_json("c", "p", {"n": []})
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: store.save_json("c", "d", [1], tx_id="t"),
         lambda: store.save_markdown("c", "m", "x", tx_id="t"),
         lambda: store.append_markdown("c", "a", "x", tx_id="t"),
         lambda: store.patch("c", "p", _push(1), tx_id="t"),
         lambda: store.append_user_message("s", "x", user_id="ada", tx_id="t"),
         lambda: store.append_agent_response("s", "x", tx_id="u"),
-    ):
+    ]
+    for call in calls:
         first, second = await call(), await call()
         equal((first.duplicate, second.duplicate), (False, True))
-        equal(
-            (second.seq, second.version, second.tx_id), (first.seq, first.version, first.tx_id)
-        )
+        equal((second.seq, second.version, second.tx_id), (first.seq, first.version, first.tx_id))
     equal(await store.load_markdown("c", "a"), "x")
     equal(await store.load_json("c", "p"), {"n": [1]})
     equal(len((await store.load_session("s")).turns()), 2)

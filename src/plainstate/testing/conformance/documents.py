@@ -1,5 +1,7 @@
 """Documents: saving, loading, listing, deleting, renaming, versions."""
 
+# ruff: noqa: FBT003 - True is a JSON value
+
 from __future__ import annotations
 
 from typing import TypedDict
@@ -42,7 +44,14 @@ async def json_comes_back(kit: Kit) -> None:
 @case()
 async def markdown_comes_back(kit: Kit) -> None:
     """A saved text is loaded character for character."""
-    for text in ("", "no newline", "two\r\nlines\r", "\ufeffmark", "tab\t\x00\x1b", "日本 \U0001f600\n\n"):
+    for text in (
+        "",
+        "no newline",
+        "two\r\nlines\r",
+        "\ufeffmark",
+        "tab\t\x00\x1b",
+        "日本 \U0001f600\n\n",
+    ):
         await kit.store.save_markdown("notes", "a", text)
         equal(await kit.store.load_markdown("notes", "a"), text)
     equal(await kit.store.load_markdown("notes", "b"), None)
@@ -149,7 +158,7 @@ async def delete_chooses_the_kind(kit: Kit) -> None:
 
 @case()
 async def rename_moves(kit: Kit) -> None:
-    """Renaming moves a document of either kind, with what was appended, also to another category."""
+    """Renaming moves a document of either kind with all in it, also to another category."""
     await kit.store.save_json("notes", "a", {"n": []})
     await kit.store.patch("notes", "a", [{"op": "add", "path": "/n/-", "value": 1}])
     await kit.store.append_markdown("notes", "t", "x")
@@ -290,9 +299,7 @@ async def typed_values(kit: Kit) -> None:
     equal(await kit.store.load_json("notes", "a", type=_PointDict), {"x": 1, "y": [2, 3]})
     equal(await kit.store.load_json("notes", "b", type=_Point), None)
     await kit.store.save_json("notes", "a", {"x": 1, "y": [2, "3"]})
-    await refused(
-        InvalidValueError, kit.store.load_json("notes", "a", type=_Point), pointer="/y/1"
-    )
+    await refused(InvalidValueError, kit.store.load_json("notes", "a", type=_Point), pointer="/y/1")
 
 
 @case(reopens=True)
@@ -303,9 +310,15 @@ async def it_is_there_after_reopening(kit: Kit) -> None:
     await kit.store.append_markdown("notes", "t", "x")
     await kit.store.save_json("notes", "gone", 1)
     await kit.store.delete_file("notes", "gone")
-    before = [await kit.store.read("notes", "a"), await kit.store.read("notes", "t", kind="markdown")]
+    before = [
+        await kit.store.read("notes", "a"),
+        await kit.store.read("notes", "t", kind="markdown"),
+    ]
     await kit.reopen()
-    after = [await kit.store.read("notes", "a"), await kit.store.read("notes", "t", kind="markdown")]
+    after = [
+        await kit.store.read("notes", "a"),
+        await kit.store.read("notes", "t", kind="markdown"),
+    ]
     equal(after, before)
     equal(await kit.store.list_category("notes"), ["a", "t"])
     equal((await kit.store.save_json("notes", "a", 1)).seq, 3)

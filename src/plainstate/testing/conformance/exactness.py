@@ -1,5 +1,7 @@
 """Exact JSON, names, limits, and what happens after the end."""
 
+# ruff: noqa: FBT003 - True is a JSON value
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -7,7 +9,8 @@ from typing import Any
 
 from plainstate.errors import InvalidNameError, InvalidValueError, UsageError
 from plainstate.limits import MAX_INTEGER_DIGITS, MAX_NAME_BYTES, MAX_NESTING
-from plainstate.session import Session, UserMessage
+from plainstate.messages import UserMessage
+from plainstate.session import Session
 from plainstate.testing.conformance.kit import Kit, case, equal, refused
 
 __all__: list[str] = []
@@ -51,7 +54,15 @@ async def numbers_are_exact(kit: Kit) -> None:
 @case()
 async def text_is_exact(kit: Kit) -> None:
     """Any character but a lone surrogate comes back, in keys as well."""
-    texts = ["", "\0\x01\x1f\x7f", "\u2028\u2029", "\ufeff\ufffe\uffff", "e\u0301 é", "\U0010ffff", '"\\/']
+    texts = [
+        "",
+        "\0\x01\x1f\x7f",
+        "\u2028\u2029",
+        "\ufeff\ufffe\uffff",
+        "e\u0301 é",
+        "\U0010ffff",
+        '"\\/',
+    ]
     await kit.store.save_json("c", "d", {text: text for text in texts})
     equal(await kit.store.load_json("c", "d"), {text: text for text in texts})
 
@@ -156,7 +167,19 @@ async def bad_names_are_refused_everywhere(kit: Kit) -> None:
 @case()
 async def good_names_are_kept(kit: Kit) -> None:
     """Names of any script, with dots and spaces inside, and the longest one."""
-    names = ["a.b", "a b", "été", "日本語", "a.json", "a.md", "A", "-", "~", "%2e", "x" * MAX_NAME_BYTES]
+    names = [
+        "a.b",
+        "a b",
+        "été",
+        "日本語",
+        "a.json",
+        "a.md",
+        "A",
+        "-",
+        "~",
+        "%2e",
+        "x" * MAX_NAME_BYTES,
+    ]
     for name in names:
         await kit.store.save_json("c", name, name)
         await kit.store.append_markdown("c", name, name)

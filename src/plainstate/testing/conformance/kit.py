@@ -7,6 +7,7 @@ calls return at once, so that the coroutine never waits and needs no event loop.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,7 @@ from msgspec import Struct
 from plainstate.errors import PlainstateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Awaitable, Generator, Sequence
 
     from plainstate.types import Json
 
@@ -159,7 +159,7 @@ class _Call:
 class _AwaitedWith:
     """A `with` for `async with`."""
 
-    def __init__(self, inner: AbstractContextManager[Any]) -> None:
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     async def __aenter__(self) -> Any:
@@ -232,7 +232,7 @@ def _check_error(error: PlainstateError) -> None:
     that(error.code == type(error).code != "", f"{error!r} has a code")
     that(error.hint.strip(), f"{error!r} has a hint")
     that(str(error) == error.message, f"{error!r} shows its message")
-    names = {name for base in type(error).__mro__ for name in base.__dict__.get("__annotations__", ())}
+    names = {name for base in type(error).__mro__ for name in getattr(base, "__annotations__", ())}
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - made one line ago
     for name in ("message", "hint", *sorted(names)):
         that(hasattr(error, name), f"{type(error).__name__} has {name}")

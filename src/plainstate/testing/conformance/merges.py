@@ -7,7 +7,8 @@ import pickle
 from datetime import UTC, datetime
 
 from plainstate.errors import ConflictError, NotFoundError
-from plainstate.session import AgentResponse, Session, UserMessage
+from plainstate.messages import AgentResponse, UserMessage
+from plainstate.session import Session
 from plainstate.testing.conformance.kit import Kit, case, equal, refused, that
 
 __all__: list[str] = []

@@ -1,5 +1,7 @@
 """Sessions: everything the ancestor's could do, and the store's calls for them."""
 
+# ruff: noqa: FBT003 - True is a JSON value
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,8 @@ from plainstate.errors import (
     NotFoundError,
     OwnershipError,
 )
-from plainstate.session import AgentResponse, Session, SessionId, UserMessage
+from plainstate.messages import AgentResponse, UserMessage
+from plainstate.session import Session, SessionId
 from plainstate.testing.conformance.kit import Kit, case, equal, refused, that
 
 __all__: list[str] = []
@@ -75,7 +78,9 @@ async def get_or_create_session_new(kit: Kit) -> None:
     session = await kit.store.get_or_create_session("user-456")
     equal((session.user_id, session.user_messages), ("user-456", ()))
     equal(await kit.store.load_session(session.id), session)
-    that((await kit.store.get_or_create_session("user-456")).id != session.id, "each has its own id")
+    that(
+        (await kit.store.get_or_create_session("user-456")).id != session.id, "each has its own id"
+    )
 
 
 # --- the session itself -----------------------------------------------------------
@@ -131,7 +136,7 @@ async def every_field_is_saved(kit: Kit) -> None:
     """Messages with all their fields, seed, persona and metadata come back, and can be cleared."""
     session = Session.with_id("ada", "s")
     session.add_user_message("q", timestamp=_at(1), metadata={"tokens": 3})
-    response = AgentResponse("a", "s", "seed", "plan", True, _at(2), {"tool": ["x"]})  # noqa: FBT003
+    response = AgentResponse("a", "s", "seed", "plan", True, _at(2), {"tool": ["x"]})
     session.add_agent_response(response)
     session.set_active_seed("seed")
     session.set_active_persona("persona")
@@ -170,7 +175,7 @@ async def attributes_are_saved_or_refused(kit: Kit) -> None:
     session = await kit.store.load_session("s")
     equal((session.metadata, session.active_seed_id), ({"other": 1}, "seed"))
     for name in ("id", "user_id", "created_at", "updated_at", "user_messages", "agent_responses"):
-        _raises(lambda name=name: setattr(session, name, None), name)  # type: ignore[misc]
+        _raises(lambda name=name: setattr(session, name, None), name)
     _raises(lambda: setattr(session, "turn_count", 1), "an unknown attribute")
     message = session.turns()[0]
     _raises(lambda: setattr(message, "content", "x"), "content")
