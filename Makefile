@@ -11,8 +11,10 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-demo: .venv/ready ## see it work, in a temporary store
-	@.venv/bin/plainstate demo
+# The shell reads DATA from its environment, so that any path arrives as it is.
+demo: .venv/ready ## see it work, in .cache/demo; DATA=file.json: on your conversations
+	@rm -rf .cache/demo
+	@.venv/bin/plainstate demo --keep=.cache/demo $${DATA:+"--data=$$DATA"}
 
 test: lint types ## everything CI checks: lint, types, layers, tests, doctests
 	$(PY) -m pytest -n 2 --doctest-modules tests src

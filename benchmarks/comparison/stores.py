@@ -3,7 +3,6 @@
 An adapter uses its library as the library's own documentation does; what is shown of
 a store is what its user gets, not what could be built on top of it.
 """
-# ruff: noqa: INP001 - scripts, not a package
 
 from __future__ import annotations
 
@@ -14,11 +13,11 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SESSION = "s-1"
 
@@ -132,7 +131,7 @@ class OpenAIAgents:
 
 
 class Strands:
-    """`FileSessionManager` behind an `Agent`: `append_message` and `sync_agent`, as its hooks do."""
+    """`FileSessionManager` of an `Agent`: `append_message` and `sync_agent`, as its hooks do."""
 
     def __init__(self, folder: Path) -> None:
         from strands import Agent
@@ -208,4 +207,4 @@ def shown_version(name: str) -> str:
         with closing(sqlite3.connect(":memory:")) as db:
             return str(db.execute("SELECT sqlite_version()").fetchone()[0])
     distribution = STORES[name][1]
-    return version(distribution) if distribution else ""
+    return version(distribution) if distribution else "-"

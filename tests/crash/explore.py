@@ -4,10 +4,21 @@ import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from harness import Run, Scenario, Violation, canonical_state, check, same_every_time
+from harness import (
+    Run,
+    Scenario,
+    Violation,
+    canonical_state,
+    check,
+    go_on,
+    narrow,
+    plain_path,
+    same_every_time,
+)
 from scenarios import A
 
 from plainstate.engines.file.engine import FileEngine
+from plainstate.errors import EditConflictError
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import METHODS, FaultyFileSystem
 
@@ -33,6 +44,31 @@ def cuts_in_recovery(
     return _images(_cuts(recover, start), limit)
 
 
+def edits_before_recovery(
+    scenario: Scenario, *, limit: int
+) -> Iterator[tuple[Run, CrashFileSystem]]:
+    """A person edits what a power cut left, before any process looks after it.
+
+    Where the edit does not provably fit, the engine says so, and there is nothing to judge.
+    """
+    for run, image in power_cuts(scenario, limit=limit):
+        with same_every_time():
+            reader = run.open_engine(image)
+            found = [name for name in run.documents if reader.read(name) is not None]
+            found = [name for name in found if image.content(plain_path(name)) is not None]
+            if not found or "edit" in scenario.__name__:
+                continue
+            narrow(run, reader)
+            for document in found:
+                run.edit(document, "after the crash")
+            try:
+                for document in found:
+                    reader.read(document)
+            except EditConflictError:
+                continue
+        yield run, image
+
+
 def kills(scenario: Scenario) -> Iterator[Run]:
     """The process killed before each call, and amid each write."""
     for written in (0.0, 0.5, 0.99):
@@ -40,6 +76,26 @@ def kills(scenario: Scenario) -> Iterator[Run]:
             if written == 0 or run.disk.last_change == "write":
                 run.disk.kill()
                 yield run
+
+
+def kills_then_power_cuts(
+    scenario: Scenario, *, limit: int
+) -> Iterator[tuple[Run, CrashFileSystem]]:
+    """The process killed; another one goes on from what it sees; then a power cut."""
+
+    def start() -> Run:
+        disk = CrashFileSystem()
+        disk.make_folder("/data")
+        disk.sync_folder("/")
+        return Run(disk)
+
+    for run in _cuts(scenario, start):
+        run.disk.kill()
+        later = run.copy(run.disk.spawn())
+        with same_every_time():
+            go_on(later)
+        for image in later.disk.images(limit):
+            yield later.copy(image), image
 
 
 def kills_beside_neighbour(
@@ -107,9 +163,7 @@ def judge(
             check(run, fs, use=use)
     except Violation as violation:
         said = "\n".join(run.said)
-        raise Violation(
-            f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}"
-        ) from violation
+        raise Violation(f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}") from violation
 
 
 def _cuts(
@@ -128,6 +182,8 @@ def _cuts(
                 finished = call > 0
             except PowerCut:
                 pass
+            except Exception as error:
+                raise Violation(f"{scenario.__name__}: {error!r}") from error
         if call:
             yield run
         # the first run was whole: it told where the scenario begins

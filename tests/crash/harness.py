@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
+import plainstate.engines.file.folding as folding_module
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
@@ -34,7 +37,7 @@ Effect = Callable[[State], None]
 Scenario = Callable[["Run"], None]
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - it is the engine that errs, not this code
     """The engine broke a promise."""
 
 
@@ -52,8 +55,11 @@ class Clock:
 class _NoBackground:
     """Housekeeping at random moments would make each run another one."""
 
-    def __init__(self, work: Callable[[], None], interval_s: float) -> None:
-        del work, interval_s
+    def __init__(self, *args: object, **options: object) -> None:
+        del args, options
+
+    def hurry(self) -> None:
+        pass
 
     def stop(self) -> None:
         pass
@@ -66,15 +72,16 @@ def same_every_time() -> Iterator[None]:
 
     def make_ids(clock_ns: Callable[[], int], _: object) -> IdMaker:
         process = next(processes)
-        return IdMaker(clock_ns, lambda size: process.to_bytes(size))
+        return IdMaker(clock_ns, process.to_bytes)
 
-    saved = engine_module.Background, engine_module.IdMaker, document_module.FOLD_FLOOR_BYTES
-    engine_module.Background = _NoBackground
-    engine_module.IdMaker = make_ids
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "Background", _NoBackground)
+        patch.setattr(engine_module, "IdMaker", make_ids)
+        for module in (document_module, folding_module):
+            patch.setattr(
+                module, "FOLD_FLOOR_BYTES", module.FOLD_FLOOR_BYTES
+            )  # put back at the end
         yield
-    finally:
-        engine_module.Background, engine_module.IdMaker, document_module.FOLD_FLOOR_BYTES = saved
 
 
 class Run:
@@ -90,6 +97,7 @@ class Run:
         first_call: crashes before this one are not this scenario's business.
         tolerant: operations may fail, and then the run goes on.
         said: what they said when they failed.
+        in_flight: the transaction that was not acknowledged yet.
         begun: called when the scenario becomes interesting.
     """
 
@@ -106,10 +114,12 @@ class Run:
         self.seqs: dict[DocumentId, int] = {}
         self.first_call = 1
         self.said: list[str] = []
+        self.in_flight: tuple[str, DocumentId] | None = None
         self.tolerant = tolerant
         self.begun: Callable[[], None] = lambda: None
         self._engines: dict[str, FileEngine] = {}
         self._last_id = 0
+        self._loose = False
 
     def begin(self) -> None:
         """From here on the scenario is interesting."""
@@ -117,7 +127,7 @@ class Run:
         self.begun()
 
     def fold_floor(self, size: int) -> None:
-        document_module.FOLD_FLOOR_BYTES = size
+        document_module.FOLD_FLOOR_BYTES = folding_module.FOLD_FLOOR_BYTES = size
 
     def copy(self, disk: CrashFileSystem) -> "Run":
         """The same knowledge, for one of several possible futures."""
@@ -129,6 +139,7 @@ class Run:
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
         other.said = list(self.said)
+        other.in_flight = self.in_flight
         other._last_id = self._last_id
         return other
 
@@ -148,17 +159,42 @@ class Run:
             tx_id,
         )
 
+    def retry(self, tx_id: str, document: DocumentId) -> None:
+        """Commits a transaction that may be there; whether it is, reading has told."""
+        engine = self.engine("a")
+        with engine.lock(document):
+            known = tx_id in engine._entries[document].file.recent
+        change = patching(document, ("retried;",))
+
+        def effect(state: State) -> None:
+            if not known:
+                adding(document, ("retried;",))(state)
+
+        self._do(document, effect, lambda: engine.append(document, change, tx_id=tx_id), tx_id)
+
+    def append_unsynced(self, document: DocumentId, text: str) -> None:
+        """Adds one item with durability="os": until the next sync, a power cut may lose it."""
+        newest = _after(self.possible[-1], adding(document, (text,)))
+        self.possible = _distinct([*self.possible, newest])
+        self._loose = True
+        change = patching(document, (text,))
+        self.engine("a").append(document, change, durability="os")
+
     def group(self, document: DocumentId, *texts: str) -> None:
         """Several transactions that the engine commits with one write."""
         tx_ids = [self._tx_id() for _ in texts]
 
         def call() -> Commit:
             engine = self.engine("a")
+            entry = engine._borrow(document)
+            queue = entry.queue  # other threads wait for the same document
             for text, tx_id in zip(texts[:-1], tx_ids, strict=False):
-                engine._entry(document).queue.append(
-                    Pending(patching(document, (text,)), tx_id, None, sync=True)
-                )
-            return engine.append(document, patching(document, texts[-1:]), tx_id=tx_ids[-1])
+                queue.append(Pending(patching(document, (text,)), tx_id, None, sync=True))
+            try:
+                return engine.append(document, patching(document, texts[-1:]), tx_id=tx_ids[-1])
+            finally:
+                entry.queue.clear()  # and do not come again
+                engine._give_back(entry)
 
         effects = [adding(document, (text,)) for text in texts]
         if self._attempt(document, effects, call) is not None:
@@ -217,11 +253,10 @@ class Run:
         """A person adds an item to the plain file, with an editor that saves safely."""
 
         def call() -> None:
-            shown = f"{BASE}/{document}" + (".json" if document.kind == "json" else ".md")
-            edited = edit_text(document, self.disk.content(shown) or b"", text)
+            edited = edit_text(document, self.disk.content(plain_path(document)) or b"", text)
             folder = f"{BASE}/{document.category}"
             write_file(self.disk, f"{folder}/.editor~", edited)
-            self.disk.rename(f"{folder}/.editor~", shown)
+            self.disk.rename(f"{folder}/.editor~", plain_path(document))
             self.disk.sync_folder(folder)
 
         def effect(state: State) -> None:
@@ -269,8 +304,10 @@ class Run:
         call: Callable[[], Commit | None],
         tx_id: str | None = None,
     ) -> None:
+        self.in_flight = None if tx_id is None else (tx_id, document)
         if self._attempt(document, [effect], call) is not None and tx_id is not None:
             self.acknowledged[tx_id] = document
+        self.in_flight = None
 
     def _attempt(
         self, document: DocumentId | None, effects: list[Effect], call: Callable[[], Any]
@@ -278,10 +315,10 @@ class Run:
         if document is not None:
             self._note(document)
         before = self.possible
-        stages = [before]
+        stages = [before[-1:] if self._loose else before]
         for effect in effects:
             stages.append([_after(state, effect) for state in stages[-1]])
-        self.possible = _distinct(itertools.chain.from_iterable(stages))
+        self.possible = _distinct([*before, *itertools.chain.from_iterable(stages)])
         try:
             result = call()
         except OutcomeUnknownError as error:
@@ -296,16 +333,19 @@ class Run:
             self.possible = before
             return None
         self.possible = _distinct(stages[-1])
+        self._loose = False
         if document is not None and isinstance(result, Commit):
-            self.commit_seen(document, result.seq, result.version)
+            self.commit_seen(document, result)
         return result
 
-    def commit_seen(self, document: DocumentId, seq: int, version: str) -> None:
-        if seq <= self.seqs.get(document, 0):
-            raise Violation(f"{document}: {seq} was acknowledged twice")
-        self.seqs[document] = seq
+    def commit_seen(self, document: DocumentId, commit: Commit) -> None:
+        if commit.duplicate:
+            return
+        if commit.seq <= self.seqs.get(document, 0):
+            raise Violation(f"{document}: {commit.seq} was acknowledged twice")
+        self.seqs[document] = commit.seq
         if len(self.possible) == 1:
-            self.version_seen(document, version, self.possible[0].get(document))
+            self.version_seen(document, commit.version, self.possible[0].get(document))
 
     def version_seen(self, document: DocumentId, version: str, value: Any) -> None:
         text = canonical(value)
@@ -335,9 +375,21 @@ def _distinct(states: Any) -> list[State]:
 # --- what the documents hold ---
 
 
+def plain_path(document: DocumentId) -> str:
+    """The plain file of a document."""
+    return f"{BASE}/{document}" + (".json" if document.kind == "json" else ".md")
+
+
 def holding(document: DocumentId, texts: tuple[str, ...]) -> Any:
     """A value with these items."""
-    return "".join(texts) if document.kind == "markdown" else {"items": list(texts)}
+    if document.kind == "markdown":
+        return "".join(texts)
+    return {"items": [item(document, text) for text in texts]}
+
+
+def item(document: DocumentId, text: str) -> Any:
+    """One item: messages of a session have a time, which makes each unlike all others."""
+    return {"content": text, "timestamp": text} if document.category == "sessions" else text
 
 
 def adding(document: DocumentId, texts: tuple[str, ...]) -> Effect:
@@ -349,7 +401,7 @@ def adding(document: DocumentId, texts: tuple[str, ...]) -> Effect:
         elif document.kind == "markdown":
             state[document] += "".join(texts)
         else:
-            state[document]["items"] += texts
+            state[document]["items"] += [item(document, text) for text in texts]
 
     return effect
 
@@ -360,8 +412,10 @@ def patching(document: DocumentId, texts: tuple[str, ...]) -> Callable[[Any], Pa
     def change(head: Any) -> Patch:
         if not head.exists:
             return [{"op": "add", "path": "", "value": holding(document, texts)}]
-        path = "/-" if document.kind == "markdown" else "/items/-"
-        return [{"op": "add", "path": path, "value": text} for text in texts]
+        if document.kind == "markdown":
+            return [{"op": "add", "path": "/-", "value": text} for text in texts]
+        added = [item(document, text) for text in texts]
+        return [{"op": "add", "path": "/items/-", "value": value} for value in added]
 
     return change
 
@@ -399,22 +453,28 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
         engine = use or run.open_engine(fs)
         run.use("a", engine)
         found = _check_reading(run, fs, engine)
-        _check_recovery(run, engine, found)
+        _check_recovery(engine, found)
         _check_going_on(run, engine, found)
         _check_at_rest(run, fs, engine)
     except (PlainstateError, AssertionError, OSError) as error:
         raise Violation(f"{type(error).__name__}: {error}") from error
 
 
+def go_on(run: Run) -> None:
+    """A process reads what another one left, retries what was in flight, and writes on."""
+    _check_reading(run, run.disk, run.engine("a"))
+    for document in list(run.documents):
+        if run.in_flight is not None and run.in_flight[1] == document:
+            run.retry(*run.in_flight)
+        else:
+            run.append(document, "later;")
+
+
 def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[DocumentId, Any]:
     calls = fs.calls
     found = {document: engine.read(document) for document in run.documents}
     assert fs.calls == calls, "reading wrote something"
-    state = {name: known.value for name, known in found.items() if known is not None}
-    possible = {canonical_state(one): one for one in run.possible}
-    actual = canonical_state(state)
-    assert actual in possible, f"found {actual}, expected {' or '.join(possible)}"
-    run.possible = [possible[actual]]
+    state = narrow(run, engine)
     for name, known in found.items():
         if known is not None:
             assert known.seq >= run.seqs.get(name, 0), f"{name}: number {known.seq} runs backwards"
@@ -425,7 +485,18 @@ def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[Do
     return found
 
 
-def _check_recovery(run: Run, engine: FileEngine, found: dict[DocumentId, Any]) -> None:
+def narrow(run: Run, engine: FileEngine) -> State:
+    """Reading tells which of the possible states it is."""
+    found = {document: engine.read(document) for document in run.documents}
+    state = {name: known.value for name, known in found.items() if known is not None}
+    possible = {canonical_state(one): one for one in run.possible}
+    actual = canonical_state(state)
+    assert actual in possible, f"found {actual}, expected {' or '.join(possible)}"
+    run.possible = [possible[actual]]
+    return state
+
+
+def _check_recovery(engine: FileEngine, found: dict[DocumentId, Any]) -> None:
     """A writer that recovers the documents changes nothing that a reader saw."""
     for document, before in found.items():
         with engine.lock(document) as locked:
@@ -457,8 +528,7 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
     for document in run.documents:
         _compare(run, later, document)
         assert later.read(document) == before[document], f"{document} changed while it was closed"
-        suffix = ".json" if document.kind == "json" else ".md"
-        data = fs.content(f"{BASE}/{document}{suffix}")
+        data = fs.content(plain_path(document))
         assert data is not None
         plain = json.loads(data) if document.kind == "json" else data.decode()
         assert canonical(plain) == canonical(run.possible[0][document])

@@ -7,6 +7,7 @@ from plainstate.types import DocumentId
 A = DocumentId("c", "a")
 B = DocumentId("c", "b")
 DEEP = DocumentId("d/e", "a")
+SESSION = DocumentId("sessions", "s")
 NOTE = DocumentId("c", "note", "markdown")
 
 SMALL_FLOOR = 700
@@ -135,6 +136,15 @@ def rename_to_other_folder(run: Run) -> None:
     run.append(A, "one;")
     run.begin()
     run.rename(A, DEEP)
+    run.append(DEEP, "two;")
+
+
+def rename_and_recreate(run: Run) -> None:
+    run.append(A, "one;")
+    run.append(DEEP, "makes the folder;")
+    run.delete(DEEP)
+    run.begin()
+    run.rename(A, DEEP)
     run.append(A, "new one;")
 
 
@@ -179,20 +189,20 @@ def torn_tail(run: Run) -> None:
 def tear(run: Run) -> None:
     """Leaves half a line, as a crash does, and makes it durable."""
     fd = run.disk.open_append(f"{BASE}/{A}.jsonl")
-    run.disk.write(fd, b'{"seq":4,"tx":"t-half","time":"2026-01-01T00:00:00.000000Z","patch":[{"op"')
+    run.disk.write(fd, b'{"seq":4,"tx":"t-half","time":"2026-01-01T00:00:00Z","patch":[{"op"')
     run.disk.sync(fd)
     run.disk.close(fd)
 
 
 def edit_at_rest(run: Run) -> None:
-    run.append(A, "one;")
+    run.append(SESSION, "one;")
     run.checkpoint()
     run.begin()
-    run.edit(A, "by hand")
-    run.append(A, "two;")
+    run.edit(SESSION, "by hand")
+    run.append(SESSION, "two;")
     run.checkpoint()
-    run.edit(A, "again")
-    run.replace(A, "new;")
+    run.edit(SESSION, "again")
+    run.replace(SESSION, "new;")
 
 
 def edit_while_waiting(run: Run) -> None:
@@ -249,12 +259,23 @@ def two_writers(run: Run) -> None:
 
 
 def session(run: Run) -> None:
-    document = DocumentId("sessions", "s")
-    run.append(document, "one;")
+    run.append(SESSION, "one;")
     run.begin()
-    run.append(document, "two;")
+    run.append(SESSION, "two;")
     run.checkpoint()
-    run.append(document, "three;")
+    run.append(SESSION, "three;")
+
+
+def unsynced(run: Run) -> None:
+    run.fold_floor(SMALL_FLOOR)
+    run.append(A, "0;")
+    run.begin()
+    run.append_unsynced(A, "1;")
+    run.append_unsynced(A, "2;")
+    run.append(A, "3;")
+    for number in range(4, 8):
+        run.append_unsynced(A, f"{number};")
+    run.checkpoint()
 
 
 SCENARIOS: list[Scenario] = [
@@ -274,6 +295,7 @@ SCENARIOS: list[Scenario] = [
     delete_and_recreate,
     rename,
     rename_to_other_folder,
+    rename_and_recreate,
     markdown,
     close_and_reopen,
     checkpoint,

@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 import scenarios
-from explore import cuts_in_recovery, judge, power_cuts
+from explore import cuts_in_recovery, edits_before_recovery, judge, power_cuts
 from scenarios import SCENARIOS
 
 INTERRUPTED = [
@@ -27,6 +27,14 @@ def test_power_cut(scenario):
     assert count
 
 
+def test_power_cut_loses_the_newest_unsynced_writes_only():
+    found = set()
+    for run, image in power_cuts(scenarios.unsynced, limit=400):
+        found.add(len(run.possible))
+        judge(run, image, scenarios.unsynced)
+    assert max(found) > 3
+
+
 @pytest.mark.parametrize("scenario", INTERRUPTED, ids=lambda scenario: scenario.__name__)
 def test_second_power_cut_during_recovery(scenario):
     count = 0
@@ -35,3 +43,9 @@ def test_second_power_cut_during_recovery(scenario):
             judge(second_run, second_image, scenario)
             count += 1
     assert count
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_edit_between_power_cut_and_recovery(scenario):
+    for run, image in edits_before_recovery(scenario, limit=8):
+        judge(run, image, scenario)

@@ -13,21 +13,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import plainstate.engines.file.engine  # so that every module with a limit is there
 from plainstate import StateStore, errors, open_store
+from plainstate.engines.file import engine
 from plainstate.fs.posix import PosixFileSystem
 
 
 def fold_all_the_time(floor_bytes: int) -> None:
     """Makes a journal fold whenever it exceeds `floor_bytes`."""
     limits = {"FOLD_FLOOR_BYTES": floor_bytes, "FOLD_RATIO": 1 << 40}
-    found = set()
-    for module in [sys.modules[name] for name in sys.modules if name.startswith("plainstate.")]:
-        for name in limits.keys() & vars(module).keys():
-            setattr(module, name, limits[name])
-            found.add((module.__name__, name))
-    if len(found) <= len(limits):  # `limits` itself and whoever imported from it
+    package = engine.__package__
+    modules = [module for name, module in sys.modules.items() if name.startswith(package)]
+    found = [(module, name) for module in modules for name in limits if hasattr(module, name)]
+    if {name for _, name in found} != limits.keys():
         raise AssertionError(f"the limits of folding are not where they were: {found}")
+    for module, name in found:
+        setattr(module, name, limits[name])
 
 
 def orders() -> Iterator[Any]:
@@ -40,7 +40,8 @@ def told_to_go_on() -> bool:
 
 
 def say(answer: Any) -> None:
-    print(json.dumps(answer), flush=True)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 # --- the tasks: each reads its orders and answers --------------------------------
@@ -54,6 +55,18 @@ def append(store: StateStore, session: str, writer: str) -> None:
                 session, f"{writer} {number} {'x' * 60}", tx_id=f"{writer}-{number}", user_id="ada"
             )
             say([number, commit.seq, commit.duplicate])
+
+
+def append_and_pause(store: StateStore, session: str, writer: str) -> None:
+    """As `append`, with a handle that folds in the background whenever it pauses."""
+    with open_store(store.url, quiet_fold_s=0.002) as own:
+        for first, end in orders():
+            for number in range(first, end):
+                commit = own.append_user_message(
+                    session, f"{writer} {number} {'x' * 60}", user_id="ada"
+                )
+                say([number, commit.seq, commit.duplicate])
+                time.sleep(0.004)
 
 
 def increment(store: StateStore, times: str) -> None:
@@ -179,6 +192,7 @@ TASKS = {
     task.__name__: task
     for task in (
         append,
+        append_and_pause,
         checkpoint,
         compare_and_set,
         delete,

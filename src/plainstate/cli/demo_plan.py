@@ -15,7 +15,7 @@ from plainstate import UserMessage
 from plainstate.cli import importing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from plainstate import Session
 
@@ -52,7 +52,7 @@ class Findings(Struct):
 
     Attributes:
         messages: how many are stored.
-        lost: acknowledged, but not there.
+        lost: acknowledged, but not there; also if a retry put it there again.
         doubled: there more than once.
         altered: there, but not as it was sent, or never sent.
         disordered: behind a message that the same writer sent later.
@@ -94,13 +94,13 @@ def make_plans(dialogues: Iterable[importing.Dialogue], writers: int) -> list[li
 
 
 def examine(
-    plans: Iterable[Iterable[Turn]], acks: Iterable[Ack], sessions: Mapping[str, Session]
+    plans: Iterable[Iterable[Turn]], acks: Sequence[Ack], sessions: Mapping[str, Session]
 ) -> Findings:
     """Compares what is stored with what was planned and what was acknowledged.
 
     Args:
         plans: what each writer had to store, in its order.
-        acks: what was acknowledged, by all writers.
+        acks: what was acknowledged, each writer's in its order.
         sessions: what is stored, by id.
     """
     planned = {turn.tx_id: (place, turn) for plan in plans for place, turn in enumerate(plan)}
@@ -121,8 +121,19 @@ def examine(
             if place < newest.get(writer, -1):
                 findings.disordered.append(tx_id)
             newest[writer] = max(place, newest.get(writer, -1))
-    findings.lost = sorted({ack.tx_id for ack in acks} - seen)
+    findings.lost = sorted(_forgotten(acks) | {ack.tx_id for ack in acks} - seen)
     return findings
+
+
+def _forgotten(acks: Iterable[Ack]) -> set[str]:
+    """Turns that were acknowledged, and stored anew when they were sent again."""
+    told: set[str] = set()
+    forgotten: set[str] = set()
+    for ack in acks:
+        if ack.tx_id in told and not ack.duplicate:
+            forgotten.add(ack.tx_id)
+        told.add(ack.tx_id)
+    return forgotten
 
 
 def _is_as_sent(message: object, turn: Turn, session_id: str) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plainstate.core.record import Record, SnapshotRef
     from plainstate.types import Json
 
-__all__ = ["Basis", "Snapshot", "find_basis", "overrule", "replay"]
+__all__ = ["Basis", "Snapshot", "edit_conflict", "find_basis", "overrule", "replay"]
 
 
 class Snapshot(Protocol):
@@ -128,19 +128,26 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
             raise carry.UnclearError
         return carry.carry_over(value, waiting)
     except (carry.UnclearError, PatchFailedError) as error:
-        what = "was removed" if snapshot is None else "was changed"
-        raise EditConflictError(
-            f"{path} {what} by hand while {len(waiting)} transactions waited in its "
-            "journal, and they do not provably fit together",
-            hint="Both are kept. Choose with `plainstate resolve` or "
-            "StateStore.resolve: take='file' or take='journal'.",
-            document=document,
-            expected=basis.head.version,
-            current=basis.version,
-            path=path,
-            journal=path + "l",
-            transactions=len(waiting),
-        ) from error
+        raise edit_conflict(basis, snapshot, document=document, path=path) from error
+
+
+def edit_conflict(
+    basis: Basis, snapshot: Snapshot | None, *, document: str, path: str
+) -> EditConflictError:
+    """The error for an edit by hand that waiting transactions do not provably fit."""
+    what = "was removed" if snapshot is None else "was changed"
+    return EditConflictError(
+        f"{path} {what} by hand while transactions waited in its journal, "
+        "and they do not provably fit together",
+        hint="Both are kept. Restore the file, or choose with `plainstate resolve` or "
+        "StateStore.resolve: take='file' or take='journal'.",
+        document=document,
+        expected=basis.head.version,
+        current=basis.version,
+        path=path,
+        journal=path + "l",
+        transactions=len(basis.waiting),
+    )
 
 
 def overrule(basis: Basis, snapshot: Snapshot | None) -> Json:
@@ -148,7 +155,12 @@ def overrule(basis: Basis, snapshot: Snapshot | None) -> Json:
 
     Each operation that fits is applied; it overrules what the edit says.  One that does not
     fit any more has lost its place in the new text.
+
+    Raises:
+        UnclearError: the file is gone that the transactions continue from.
     """
+    if snapshot is None and basis.head.version is not None:
+        raise carry.UnclearError
     value = None if snapshot is None else snapshot.value()
     for transaction in basis.waiting:
         for operation in transaction.patch:
@@ -183,9 +195,7 @@ def _matches(reference: SnapshotRef | None, snapshot: Snapshot | None) -> bool:
 
 
 def _same_file(reference: SnapshotRef | None, snapshot: Snapshot | None) -> bool:
-    if reference is None or snapshot is None:
-        return reference is None and snapshot is None
-    return reference.stamp == snapshot.stamp
+    return reference is not None and snapshot is not None and reference.stamp == snapshot.stamp
 
 
 def _head(record: Record) -> HeadRecord:

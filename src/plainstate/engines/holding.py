@@ -35,11 +35,11 @@ class Hold:
 _HOLDS: ContextVar[tuple[Hold, ...]] = ContextVar("plainstate_holds", default=())
 
 
-def refuse_if_held(engine: Engine, document: DocumentId) -> None:
-    """Refuses to write a document that this task or thread holds (`UsageError`)."""
+def refuse_if_held(engine: Engine, document: DocumentId | None = None) -> None:
+    """Refuses to write a document that this task or thread holds, or any of them (`UsageError`)."""
     for hold in _HOLDS.get():
-        if hold.active and hold.engine is engine and hold.document == document:
+        if hold.active and hold.engine is engine and document in (None, hold.document):
             raise UsageError(
-                f"{document} is written inside its own transaction",
-                hint="Change the transaction's `value` instead of calling the store.",
+                f"{hold.document} is in a transaction of this very task",
+                hint="Change the transaction's `value`; call the store after the `with` block.",
             )

@@ -13,7 +13,10 @@ import fcntl
 import os
 import stat
 import struct
+import sys
 from typing import TYPE_CHECKING, Final
+
+from plainstate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +31,18 @@ _FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
 class PosixFileSystem:
-    """System calls, one each."""
+    """System calls, one each.
+
+    Raises:
+        UsageError: the platform has no open file description locks.
+    """
+
+    def __init__(self) -> None:
+        if not hasattr(fcntl, "F_OFD_SETLK"):
+            raise UsageError(
+                f"plainstate does not run on {sys.platform} yet",
+                hint="It needs Linux: open file description locks, see fcntl(2).",
+            )
 
     def open_read(self, path: str) -> int:
         return _regular(os.open(path, _READ), path)

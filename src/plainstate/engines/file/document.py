@@ -38,20 +38,50 @@ class FileDocument(Folding):
     """A document as the engine uses it."""
 
     def refresh(self) -> None:
-        """Makes this object agree with the disk.  One stat(2) if nobody else wrote.
+        """Makes this object agree with the disk.  Two stat(2) if nobody else wrote."""
+        self.catch_up()
+        self.settle()
+
+    def catch_up(self) -> None:
+        """Reads what others appended to the journal.
 
         Raises:
             DamagedError, ForeignJournalError, FormatVersionError: the journal is not usable.
         """
+        self._complete = []
         if self._suspect:
             self._trust_again()
         growth = None if self._journal is None else self._journal.growth()
         if self._journal is None or growth is None:
             self._open()
         elif growth:
-            self._follow(self._accept(self._journal.read_new()), complete=False)
-        elif not self._lines_behind:
-            self._check_snapshot([self._head])
+            self._follow(self._accept(self._journal.read_new()))
+
+    def settle(self) -> None:
+        """Before a line is written: is the snapshot the one that the journal continues (J-11)?
+
+        If not, a fold was cut off or somebody edited the file: that is settled now.  Also
+        finishes a delete that was cut off.
+
+        Raises:
+            EditConflictError: an edit by hand needs a decision.
+        """
+        snapshot = self._snapshot()
+        stamp = None if snapshot is None else snapshot.stamp
+        deleted = self._lines_behind > 0 and self.position.version is None
+        if stamp == self._verified and not deleted and self._unproven is None:
+            return
+        records = self._complete
+        if records and not deleted and find_basis(records, snapshot).kind == "clean":
+            self._prove(taken=True)
+        else:
+            reading = self._read()
+            if reading.basis.kind != "clean" or deleted:
+                self._unproven = None
+                self._fold(reading, self._replay(reading))
+                return
+            self._prove(taken=True)
+        self._verified = stamp
 
     def load(self) -> Json:
         """The whole value, `None` if absent.
@@ -108,7 +138,6 @@ class FileDocument(Folding):
 
     def delete(self, *, tx_id: str | None, expected: str | None) -> Commit | None:
         """Deletes the document: one durable line first, then the files."""
-        self.settle_edit()
         done = self.committed_before(tx_id, expected)
         if done is not None or self.position.version is None:
             return done
@@ -150,7 +179,8 @@ class FileDocument(Folding):
                 raise
         self.recent = {}
         if records:
-            self._follow(records, complete=True)
+            self._complete = records
+            self._follow(records)
             return
         if self._journal is not None:  # its creation was cut off; the bytes are set aside
             self.close()
@@ -177,19 +207,16 @@ class FileDocument(Folding):
         if basis.kind != "clean":  # put there, changed or removed by hand
             head = self._make_head(basis.seq, basis.version, reference_to(snapshot), None)
         self._stand_at(head)
+        self._verified = None if snapshot is None else snapshot.stamp
 
-    def _follow(self, records: Sequence[Record], *, complete: bool) -> None:
-        """Moves the known position along lines read from the journal.
-
-        Args:
-            records: the lines.
-            complete: whether they are all that it holds.
-        """
+    def _follow(self, records: Sequence[Record]) -> None:
+        """Moves the known position along lines read from the journal."""
         for line in records:
+            self._prove(line.seq > self.position.seq or line.version == self.position.version)
             if isinstance(line, HeadRecord):
                 self._names_durable = False
                 self.recent.update(line.recent)
-                self._remember(line.tx, line.version)
+                self._unproven = line if line.tx else None
                 self._stand_at(line)
             else:
                 version = None if line.deletes else line.version
@@ -198,24 +225,12 @@ class FileDocument(Folding):
                 self.synced_seq = max(self.synced_seq, line.synced_seq)
                 self._lines_behind += 1
                 self._remember(line.tx, line.version)
-        if not self._lines_behind:
-            self._check_snapshot(records if complete else [])
-        elif self.position.version is None:
-            self._check_snapshot([])
 
-    def _check_snapshot(self, records: Sequence[Record]) -> None:
-        """Before a line behind a head: does the snapshot match that head (J-11)?
-
-        Also finishes a delete that was cut off.
-
-        Args:
-            records: the journal's lines if they are at hand, else nothing.
-        """
-        if records and find_basis(records, self._snapshot()).kind == "clean":
-            return
-        reading = self._read()
-        if reading.basis.kind != "clean" or reading.basis.waiting:
-            self._fold(reading, self._replay(reading))
+    def _prove(self, taken: bool) -> None:  # noqa: FBT001 - a fact, not an option
+        """A replacement's id is remembered only once its snapshot is known to have taken effect."""
+        if self._unproven is not None and taken:
+            self._remember(self._unproven.tx, self._unproven.version)
+        self._unproven = None
 
     def _trust_again(self) -> None:
         """After an unknown outcome: everything is written to new files (J-9)."""

@@ -120,9 +120,11 @@ class FileEngine:
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._quiet_fold_s = quiet_fold_s
-        self._interval_s = sync_interval_s if durability == "periodic" else quiet_fold_s / 4
+        self._sync_interval_s = sync_interval_s
         self._max_open = max_open_documents
         self._mutex = threading.Lock()
+        self._idle = threading.Condition(self._mutex)
+        self._users = 0
         self._entries: OrderedDict[DocumentId, _Entry] = OrderedDict()
         self._to_fold: dict[DocumentId, float] = {}
         self._unsynced: set[DocumentId] = set()
@@ -196,6 +198,8 @@ class FileEngine:
         if durability == "periodic":
             with self._mutex:
                 self._unsynced.add(document)
+            if self._background is not None:
+                self._background.hurry()
         return commit
 
     def replace(
@@ -240,7 +244,7 @@ class FileEngine:
             try:
                 entry.lock.acquire(lock_file, self._lock_timeout_s)
                 try:
-                    entry.file.refresh()
+                    entry.file.catch_up()
                 except BaseException:
                     self._finish(entry, lock_file)
                     raise
@@ -301,10 +305,10 @@ class FileEngine:
             entry.file.postpone_fold()
 
     @contextmanager
-    def _writing(self, document: DocumentId) -> Iterator[FileDocument]:
+    def _writing(self, document: DocumentId, *, internal: bool = False) -> Iterator[FileDocument]:
         """Holds a document's lock, with its state brought up to date."""
         lock_file = self._start_writing()
-        entry = self._borrow(document)
+        entry = self._borrow(document, internal=internal)
         try:
             entry.lock.acquire(lock_file, self._lock_timeout_s)
             try:
@@ -326,24 +330,30 @@ class FileEngine:
                 self._to_fold.pop(document, None)
         entry.lock.release(lock_file)
 
-    def _borrow(self, document: DocumentId) -> _Entry:
+    def _borrow(self, document: DocumentId, *, internal: bool = False) -> _Entry:
         """The one entry of a document; it stays until it is given back.
 
         There must never be two: they would share the lock file's descriptor, and so its locks.
         """
         refuse_if_held(self, document)
         with self._mutex:
+            if self._closed and not internal:
+                raise _closed_error()
             entry = self._entries.get(document)
             if entry is None:
                 entry = self._entries[document] = _Entry(self._services, document)
                 self._close_idle()
             entry.users += 1
+            self._users += 1
             self._entries.move_to_end(document)
             return entry
 
     def _give_back(self, entry: _Entry) -> None:
         with self._mutex:
             entry.users -= 1
+            self._users -= 1
+            if not self._users:
+                self._idle.notify_all()
 
     def _close_idle(self) -> None:
         """Keeps the number of open journals bounded."""
@@ -369,7 +379,9 @@ class FileEngine:
                     self._registration = writers.Registration(self._disk, self._writer_id)
                 layout.write_format(self._disk)
                 self._lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
-                self._background = Background(self._housekeep, self._interval_s)
+                self._background = Background(
+                    self._housekeep, idle_s=self._quiet_fold_s / 4, busy_s=self._sync_interval_s
+                )
             return self._lock_file
 
     # --- housekeeping ---
@@ -377,6 +389,8 @@ class FileEngine:
     def checkpoint(self) -> int:
         self._check_open()
         with self._errors():
+            if self._disk.fs.stat(self._disk.base) is None:
+                return 0
             self._start_writing()
             journals = list(layout.journals(self._disk))
             return self._fold_all(journals)
@@ -384,7 +398,10 @@ class FileEngine:
     def close(self) -> None:
         if self._closed or self._process != os.getpid():
             return
-        self._closed = True
+        refuse_if_held(self)
+        with self._mutex:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._users, self._lock_timeout_s)
         if self._background is not None:
             self._background.stop()
         clean = False
@@ -424,7 +441,7 @@ class FileEngine:
         return folded
 
     def _fold_to_rest(self, document: DocumentId) -> bool:
-        with self._writing(document) as file:
+        with self._writing(document, internal=True) as file:
             return file.fold(rest=True)
 
     def _housekeep(self) -> None:
@@ -437,13 +454,15 @@ class FileEngine:
             if not self._try(document, lambda file: file.sync()):
                 with self._mutex:
                     self._unsynced.add(document)
+                if self._background is not None:
+                    self._background.hurry()
         for document in quiet:
             self._try(document, lambda file: file.fold(rest=True))
 
     def _try(self, document: DocumentId, work: Callable[[FileDocument], object]) -> bool:
         """Does some work on a document, unless somebody is writing it just now."""
         lock_file = self._start_writing()
-        entry = self._borrow(document)
+        entry = self._borrow(document, internal=True)
         try:
             if not entry.lock.try_acquire(lock_file):
                 return False
@@ -466,7 +485,7 @@ class FileEngine:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise UsageError("the store is closed", hint="Open it again with open_store.")
+            raise _closed_error()
         if self._process != os.getpid():
             raise UsageError(
                 "the store was opened before fork()", hint="Open it anew in the child process."
@@ -474,3 +493,7 @@ class FileEngine:
 
     def _errors(self) -> _Errors:
         return self._translate
+
+
+def _closed_error() -> UsageError:
+    return UsageError("the store is closed", hint="Open it again with open_store.")

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plainstate.core import record
+from plainstate.core.carry import UnclearError
 from plainstate.core.record import HeadRecord, SnapshotRef
-from plainstate.core.replay import find_basis, overrule
+from plainstate.core.replay import edit_conflict, overrule
 from plainstate.engines.file.journal_file import JournalFile
-from plainstate.engines.file.reader import Reading, digest_of
+from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import AlreadyExistsError
 from plainstate.limits import FOLD_FLOOR_BYTES
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from plainstate.types import Json, Side
 
 __all__ = ["Folding"]
+
+
+class _EditedError(Exception):
+    """The file was edited while its successor was written."""
 
 
 class Folding(DocumentState):
@@ -50,16 +55,8 @@ class Folding(DocumentState):
         self._fold(reading, self._replay(reading), rest=rest)
         return True
 
-    def settle_edit(self) -> None:
-        """Folds an edit by hand in, if there is one behind waiting lines."""
-        if self._lines_behind and find_basis([self._head], self._snapshot()).kind != "clean":
-            reading = self._read()
-            if reading.basis.kind != "clean":
-                self._fold(reading, self._replay(reading))
-
     def replace(self, value: Json, *, tx_id: str | None, expected: str | None) -> Commit:
         """Makes `value` the document's snapshot."""
-        self.settle_edit()
         done = self.committed_before(tx_id, expected)
         if done is not None:
             return done
@@ -77,6 +74,7 @@ class Folding(DocumentState):
         self._install(temp, None if unannounced else head)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
+        self._verified = stamp
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
             with self._postponing():
                 self._rotate()
@@ -121,9 +119,15 @@ class Folding(DocumentState):
             self._quarantine(self._journal.read_all())
             self._fold(reading._replace(basis=basis._replace(waiting=())), None)
             return commit
+        try:
+            value = overrule(basis, reading.snapshot)
+        except UnclearError as error:
+            path = self._disk.shown(self._disk.snapshot(self.id))
+            raise edit_conflict(
+                basis, reading.snapshot, document=str(self.id), path=path
+            ) from error
         if reading.snapshot is not None:
             self._quarantine(reading.snapshot.data())
-        value = overrule(basis, reading.snapshot)
         version = basis.version or f"{basis.seq}-{digest_of(self._encode(value))[:8]}"
         self._fold(reading._replace(basis=basis._replace(version=version)), value)
         return msgspec.structs.replace(commit, version=version)
@@ -138,13 +142,20 @@ class Folding(DocumentState):
             temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
             reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
             head = self._make_head(basis.seq, basis.version, reference, value)
-            self._install(temp, head)
+            try:
+                self._install(temp, head, replacing=reading.snapshot)
+            except _EditedError:
+                again = self._read()
+                self._reopen_journal()
+                self._fold(again, self._replay(again), rest=rest, force=force)
+                return
         else:
             if not exists:
                 self._remove_snapshot(reading)
             reference = reference_to(reading.snapshot) if exists else None
             head = self._make_head(basis.seq, basis.version, reference, value)
         self._stand_at(head)
+        self._verified = None if reference is None else reference.stamp
         self._fold_at = 0
         self.unsynced = False
         if rest or not exists:
@@ -173,11 +184,28 @@ class Folding(DocumentState):
             self._disk.discard(temp)
             raise
 
-    def _install(self, temp: str, head: HeadRecord | None) -> None:
-        """Puts a new snapshot in its place, durably; `head` announces it before."""
+    def _install(
+        self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
+    ) -> None:
+        """Puts a new snapshot in its place, durably.
+
+        Args:
+            temp: the new file.
+            head: announces it, durably before.
+            replacing: what the new one was made from.
+
+        Raises:
+            _EditedError: somebody has edited that meanwhile.
+        """
         try:
             if head is not None:
                 self._announce(head, temp)
+            if replacing is not None:
+                # the gap to the rename is as small as POSIX allows
+                now = self._snapshot()
+                if now is None or now.stamp != replacing.stamp:
+                    self._disk.discard(temp)
+                    raise _EditedError
             self._disk.move(temp, self._disk.snapshot(self.id))
             self.sync_folder()
         except BaseException:
@@ -190,6 +218,9 @@ class Folding(DocumentState):
             self._disk.fs.unlink(self._disk.snapshot(self.id))
         self.sync_folder()
 
+    def _reopen_journal(self) -> None:
+        self._journal, _ = JournalFile.open(self._disk, self._disk.journal(self.id))
+
     def _rotate(self) -> None:
         """Begins the journal anew behind the current head."""
         path = self._disk.journal(self.id)
@@ -197,7 +228,7 @@ class Folding(DocumentState):
         self._disk.put(self._disk.folder(self.id), path, line)
         self._names_durable = True
         self.close()
-        self._journal, _ = JournalFile.open(self._disk, path)
+        self._reopen_journal()
 
     def _rest(self) -> None:
         """Keeps the head aside and removes the journal."""

@@ -131,7 +131,8 @@ def categories(disk: Disk, *, under: str = "") -> Iterator[str]:
 def _exists(disk: Disk, document: DocumentId) -> bool:
     """Whether a document with a journal exists: the journal may delete or never have begun it."""
     try:
-        return read_document(disk, document).basis.version is not None
+        basis = read_document(disk, document).basis
+        return basis.version is not None or (basis.kind == "edited" and bool(basis.waiting))
     except PlainstateError:
         return True  # damaged is not absent
 

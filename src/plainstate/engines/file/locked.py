@@ -34,7 +34,7 @@ class LockedFile:
     @property
     def head(self) -> Head:
         with self._errors():
-            self._file.settle_edit()
+            self._file.settle()
         at = self._file.position
         return Head(
             exists=at.version is not None,
@@ -51,11 +51,13 @@ class LockedFile:
 
         pending = Pending(change, tx_id, None, sync=True)
         with self._errors():
+            self._file.settle()
             self._file.commit([pending])
             return pending.outcome()
 
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         with self._errors():
+            self._file.settle()
             return self._file.replace(value, tx_id=tx_id, expected=None)
 
     def resolve(self, take: Side) -> Commit:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plainstate.core import codec, record, summary
-from plainstate.core.record import HeadRecord, SnapshotRef
+from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.group import Position, check_expected, duplicate
 from plainstate.engines.file.journal_file import JournalFile
@@ -28,6 +28,8 @@ from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from plainstate.types import Commit, DocumentId, Json
 
 __all__ = ["DocumentState", "Services", "reference_to"]
@@ -52,6 +54,16 @@ class DocumentState:
         synced_seq: the last transaction known durable.
         unsynced: lines were written without a sync.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
+
+    Inside:
+        _head: the newest head: what the journal's last lines continue from.
+        _lines_behind: transactions in the journal behind that head.
+        _complete: all lines, if `catch_up` has just read the journal from its beginning.
+        _unproven: a replacing head whose snapshot may not have taken effect.
+        _verified: stamp of the snapshot file that was seen to match the head.
+        _names_durable: the folder was synced since these files got their names.
+        _suspect: after an unknown outcome nothing on the old descriptors counts.
+        _fold_at: size from which on a fold that failed is tried again.
     """
 
     def __init__(self, services: Services, document: DocumentId) -> None:
@@ -68,6 +80,9 @@ class DocumentState:
         self._lines_behind = 0
         self._suspect = False
         self._names_durable = False
+        self._complete: Sequence[Record] = []
+        self._unproven: HeadRecord | None = None
+        self._verified: tuple[int, int, int] | None = None
         self._fold_at = 0
 
     def close(self) -> None:
@@ -115,6 +130,7 @@ class DocumentState:
         return summary.summarize(value) if summary.is_session(self.id) else None
 
     def _stand_at(self, head: HeadRecord) -> None:
+        """The document is what `head` says; whether its snapshot is in place is another matter."""
         self._head = head
         self._lines_behind = 0
         self.position = Position(head.seq, head.version, head.summary)

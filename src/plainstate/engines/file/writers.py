@@ -7,6 +7,7 @@ finds it folds what its writer left behind.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from plainstate.engines.file.disk import META, TEMP_PREFIX
@@ -33,7 +34,7 @@ class Registration:
     def leave(self, *, clean: bool) -> None:
         """Removes the entry after a clean close, or leaves it for a successor."""
         if clean:
-            self._disk.fs.unlink(self._path)
+            _remove(self._disk, self._path)
         self._disk.fs.close(self._fd)
 
     def _enter(self) -> int:
@@ -83,11 +84,16 @@ def sweep(disk: Disk, found: Census) -> None:
             if name.startswith(TEMP_PREFIX) and not is_folder and _owner(name) not in found.alive
         ]
         for name in temps:
-            disk.fs.unlink(f"{folder}/{name}")
+            _remove(disk, f"{folder}/{name}")
         if temps:
             disk.fs.sync_folder(folder)
     for writer_id in found.dead:
-        disk.fs.unlink(f"{disk.meta}/writers/{writer_id}")
+        _remove(disk, f"{disk.meta}/writers/{writer_id}")
+
+
+def _remove(disk: Disk, path: str) -> None:
+    with suppress(FileNotFoundError):  # another writer sweeps, too
+        disk.fs.unlink(path)
 
 
 def _owner(temp: str) -> str:

@@ -1,0 +1,47 @@
+"""Runs the real program."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+import plainstate
+
+Result: TypeAlias = subprocess.CompletedProcess[str]
+Cli: TypeAlias = Callable[..., Result]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    package = str(Path(plainstate.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": package, "PLAINSTATE_STORE": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def store_path(environment: dict[str, str]) -> Path:
+    return Path(environment["PLAINSTATE_STORE"])
+
+
+@pytest.fixture
+def cli(environment: dict[str, str], tmp_path: Path) -> Cli:
+    """Runs `plainstate ARGS…` in `tmp_path` and expects an exit code, 0 if not told."""
+
+    def run(*args: str | Path, code: int = 0, given: str | bytes = b"", **extra: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "plainstate", *map(str, args)],
+            input=given.encode() if isinstance(given, str) else given,
+            capture_output=True,
+            cwd=tmp_path,
+            env={**environment, **extra},
+            timeout=60,
+            check=False,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == code, (done.returncode, out, err)
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return run

@@ -1,0 +1,167 @@
+"""`put`, `cat`, `show`, `ls`, `rm`, `mv`, `checkpoint`, `resolve`."""
+
+import json
+
+import pytest
+
+from plainstate import open_store
+
+
+def test_a_json_document_goes_in_and_out(cli, store_path):
+    saved = json.loads(
+        cli("put", "plans/today", "--json", given='{"b": [1, 2.5], "ä": null}').stdout
+    )
+    assert saved["document"] == "plans/today"
+    assert saved["kind"] == "json"
+    assert json.loads(cli("cat", "plans/today").stdout) == {"b": [1, 2.5], "ä": None}
+    assert "ä" in cli("cat", "plans/today").stdout
+    shown = json.loads(cli("cat", "plans/today", "--json").stdout)
+    assert shown == {
+        "document": "plans/today",
+        "kind": "json",
+        "version": saved["version"],
+        "value": {"b": [1, 2.5], "ä": None},
+    }
+    assert (store_path / "plans" / "today.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["# Plan\r\n\r\nno newline at the end", "", "\ufeffmark\n", "日本\t\x1b"]
+)
+def test_markdown_is_kept_byte_for_byte(cli, store_path, text):
+    cli("put", "notes/plan", "--markdown", given=text)
+    assert (store_path / "notes" / "plan.md").read_bytes() == text.encode()
+    assert cli("cat", "notes/plan.md").stdout.encode() == text.encode()
+
+
+def test_the_suffix_says_what_is_put(cli, tmp_path, store_path):
+    (tmp_path / "in.md").write_text("# A", encoding="utf-8")
+    (tmp_path / "in.json").write_text("[1]", encoding="utf-8")
+    cli("put", "n/from-file", "in.md")
+    cli("put", "n/from-doc.md", given="# B")
+    cli("put", "n/data", "in.json")
+    assert sorted(path.name for path in (store_path / "n").iterdir()) == [
+        "data.json",
+        "from-doc.md",
+        "from-file.md",
+    ]
+
+
+def test_an_old_version_is_refused(cli):
+    first = json.loads(cli("put", "n/a", "--json", given="1").stdout)["version"]
+    cli("put", "n/a", "--if-version", first, given="2")
+    refused = cli("put", "n/a", "--if-version", first, given="3", code=4)
+    assert refused.stderr.startswith("plainstate: ")
+    assert cli("cat", "n/a").stdout == "2\n"
+
+
+def test_show_has_a_header(cli):
+    cli("put", "n/a", given='{"x": 1, "y": 2}')
+    lines = cli("show", "n/a").stdout.splitlines()
+    assert "n/a" in lines[0]
+    assert "2 keys" in lines[0]
+    assert "version 1-" in lines[0]
+    assert json.loads("\n".join(lines[2:])) == {"x": 1, "y": 2}
+
+
+def test_show_does_not_let_text_steer_the_terminal(cli):
+    cli("put", "n/a.md", given="red \x1b[31m \u202e reversed")
+    assert "\\x1b[31m \\u202e reversed" in cli("show", "n/a").stdout
+    assert "\x1b" not in cli("show", "n/a").stdout
+
+
+def test_ls(cli):
+    cli("put", "a/b/c", given="1")
+    cli("put", "a/x", given="1")
+    cli("put", "a/y.md", given="1")
+    assert cli("ls").stdout.splitlines() == [
+        "CATEGORY  DOCUMENTS",
+        "a                 2",
+        "a/b               1",
+    ]
+    lines = [json.loads(line) for line in cli("ls", "--json").stdout.splitlines()]
+    assert lines == [{"category": "a", "documents": 2}, {"category": "a/b", "documents": 1}]
+    assert cli("ls", "a").stdout == "a/x\na/y\n"
+    assert cli("ls", "a/", "--json").stdout == '{"document": "a/x"}\n{"document": "a/y"}\n'
+    cli("ls", "nothing", code=3)
+
+
+def test_rm_asks_which_where_there_are_two(cli):
+    cli("put", "n/a", given="1")
+    cli("put", "n/a.md", given="text")
+    assert "--kind" in cli("rm", "n/a", code=2).stderr
+    assert "--kind" in cli("cat", "n/a", code=2).stderr
+    assert json.loads(cli("rm", "n/a", "--kind", "json", "--json").stdout) == {
+        "document": "n/a",
+        "kind": "json",
+        "deleted": True,
+    }
+    assert cli("cat", "n/a").stdout == "text"
+    cli("rm", "n/a.md")
+    cli("rm", "n/a", code=3)
+
+
+def test_mv(cli):
+    cli("put", "n/a.md", given="text")
+    moved = json.loads(cli("mv", "n/a", "other/b", "--json").stdout)
+    assert moved["document"] == "other/b"
+    assert moved["from"] == "n/a"
+    assert cli("cat", "other/b.md").stdout == "text"
+    cli("mv", "n/a", "n/b", code=3)
+    cli("mv", "other/b", "other/b.json", code=2)
+    cli("put", "n/taken.md", given="")
+    cli("mv", "other/b", "n/taken", code=4)
+
+
+def test_kind_takes_a_name_as_it_stands(cli, store_path):
+    with open_store(store_path) as store:
+        store.save_json("n", "a.json", "odd name")
+        store.save_json("n", "a", "plain name")
+    assert cli("cat", "n/a.json").stdout == '"plain name"\n'
+    assert cli("cat", "n/a.json", "--kind", "json").stdout == '"odd name"\n'
+
+
+def test_checkpoint_folds(cli, store_path):
+    store = open_store(store_path)
+    store.append_user_message("s", "Hello", user_id="ada")
+    try:
+        assert (store_path / "sessions" / "s.jsonl").exists()
+        assert json.loads(cli("checkpoint", "--json").stdout) == {"folded": 1}
+        assert not (store_path / "sessions" / "s.jsonl").exists()
+        assert cli("checkpoint").stdout == "folded 0 documents\n"
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(("side", "value"), [("file", 7), ("journal", 2)])
+def test_resolve_settles_an_edit_by_hand(cli, store_path, side, value):
+    store = open_store(store_path)
+    try:
+        store.save_json("n", "a", {"x": 1})
+        store.patch("n", "a", [{"op": "replace", "path": "/x", "value": 2}])
+        (store_path / "n" / "a.json").write_text('{"x": 7}', encoding="utf-8")
+        conflict = json.loads(cli("show", "n/a", "--json", code=4).stderr)["error"]
+        assert conflict["code"] == "edit-conflict"
+        assert json.loads(cli("resolve", "n/a", "--take", side, "--json").stdout)["take"] == side
+        assert json.loads(cli("cat", "n/a").stdout) == {"x": value}
+    finally:
+        store.close()
+
+
+def test_salvage_reads_what_is_intact(cli, store_path):
+    store = open_store(store_path)
+    store.save_json("n", "a", {"x": 0})
+    for value in (1, 2, 3):
+        store.patch("n", "a", [{"op": "replace", "path": "/x", "value": value}])
+    journal = store_path / "n" / "a.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[-2] = lines[-2].replace(b'"value":2', b'"value":9')
+    journal.write_bytes(b"".join(lines))
+    try:
+        assert "a.jsonl" in cli("cat", "n/a", code=5).stderr
+        assert json.loads(cli("cat", "n/a", "--salvage").stdout) == {"x": 1}
+        salvaged = json.loads(cli("cat", "n/a", "--salvage", "--json").stdout)
+        assert salvaged["version"] is None
+    finally:
+        with pytest.raises(Exception, match=r"a\.jsonl"):
+            store.close()

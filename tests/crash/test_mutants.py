@@ -1,0 +1,138 @@
+"""The crash tests bite: each of these broken engines is found out."""
+
+import pytest
+import scenarios
+from explore import judge, power_cuts
+from harness import Violation
+from msgspec.structs import replace
+
+import plainstate.engines.file.journal_file as journal_module
+import plainstate.engines.file.reader as reader_module
+from plainstate.core import record, replay
+from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.journal_file import JournalFile
+from plainstate.testing.crashfs import CrashFileSystem
+from plainstate.types import Commit
+
+
+def nothing(*args, **kwargs):
+    del args, kwargs
+
+
+def expect_violation(scenario):
+    with pytest.raises(Violation):
+        cut_everywhere(scenario)
+
+
+def cut_everywhere(scenario):
+    for run, image in power_cuts(scenario):
+        judge(run, image, scenario)
+
+
+def test_sync_does_nothing(monkeypatch):
+    monkeypatch.setattr(CrashFileSystem, "sync", nothing)
+    expect_violation(scenarios.appends)
+
+
+def test_sync_of_a_folder_does_nothing(monkeypatch):
+    monkeypatch.setattr(CrashFileSystem, "sync_folder", nothing)
+    expect_violation(scenarios.replace_existing)
+
+
+def test_checksums_are_not_checked(monkeypatch):
+    def parse(data, *, path, previous=0, line_number=1):
+        """Takes every line that can be decoded, whatever its sum."""
+        del path, previous, line_number
+        journal = record.Journal([], 0, 0)
+        for line in data.splitlines(keepends=True):
+            try:
+                records = record._decode_lines([line.rstrip(b"\n")], "", 1)
+            except record.DamagedError:
+                records = []
+            if line.endswith(b"\n"):
+                journal.records += records
+                journal.size += len(line)
+                journal.check = int(line[-11:-3], 16) if records else journal.check
+        return journal
+
+    monkeypatch.setattr(reader_module, "parse", parse)
+    monkeypatch.setattr(journal_module, "parse", parse)
+    expect_violation(scenarios.group)
+
+
+def test_every_snapshot_matches(monkeypatch):
+    def matches(*_):
+        return True
+
+    monkeypatch.setattr(replay, "_matches", matches)
+    expect_violation(scenarios.fold_at_threshold)
+
+
+def test_fold_is_not_announced(monkeypatch):
+    monkeypatch.setattr(FileDocument, "_announce", nothing)
+    expect_violation(scenarios.fold_at_threshold)
+
+
+def test_journal_begins_anew_before_the_snapshot_is_durable(monkeypatch):
+    def install(self, temp, head):
+        self._announce(head, temp)
+        self._disk.move(temp, self._disk.snapshot(self.id))
+
+    monkeypatch.setattr(FileDocument, "_install", install)
+    expect_violation(scenarios.fold_at_threshold)
+
+
+def test_torn_tail_is_not_cut_off(monkeypatch):
+    monkeypatch.setattr(JournalFile, "cut", nothing)
+    expect_violation(scenarios.torn_tail)
+
+
+def test_delete_removes_files_before_its_line_is_written(monkeypatch):
+    def delete(self, *, tx_id, expected):
+        del expected
+        commit = Commit(self.position.seq + 1, "gone", tx_id)
+        self._remember(tx_id, commit.version)
+        self._disk.fs.unlink(self._disk.snapshot(self.id))
+        self.sync_folder()
+        self._stand_at(self._make_head(commit.seq, None, None, None))
+        self._rest()
+        return commit
+
+    monkeypatch.setattr(FileDocument, "delete", delete)
+    expect_violation(scenarios.delete)
+
+
+def test_new_journal_without_sync_of_its_folder(monkeypatch):
+    def create(disk, folder, path, data, check, lines, *, sync):
+        del folder
+        file = JournalFile(disk, path, disk.fs.open_append(path, create=True))
+        file.append(data, check, lines, sync=sync)
+        return file
+
+    monkeypatch.setattr(JournalFile, "create", create)
+    expect_violation(scenarios.create_by_append)
+
+
+def test_replaced_file_without_sync_of_its_folder(monkeypatch):
+    def put(self, folder, path, data):
+        temp, _ = self.write_temp(folder, data)
+        self.move(temp, path)
+
+    monkeypatch.setattr(Disk, "put", put)
+    expect_violation(scenarios.fold_at_threshold)
+
+
+def test_ids_are_forgotten_by_a_fold(monkeypatch):
+    whole = FileDocument._make_head
+
+    def make_head(self, *args):
+        return replace(whole(self, *args), recent={})
+
+    monkeypatch.setattr(FileDocument, "_make_head", make_head)
+    expect_violation(scenarios.close_and_reopen)
+
+
+def test_ids_are_not_remembered(monkeypatch):
+    monkeypatch.setattr(FileDocument, "_remember", nothing)
+    expect_violation(scenarios.appends)

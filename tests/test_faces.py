@@ -1,0 +1,451 @@
+"""Two faces that behave alike, and the handle as a Python object."""
+
+import asyncio
+import contextvars
+import gc
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from plainstate import AsyncStateStore, StateStore, open_store
+from plainstate.engines.file.engine import FileEngine
+from plainstate.errors import UsageError
+from plainstate.fs.posix import PosixFileSystem
+
+ROOT = Path(__file__).parent.parent
+BY_HAND = {"close", "transaction"}
+
+
+def public(face: type) -> set[str]:
+    return {name for name in dir(face) if not name.startswith("_")}
+
+
+# --- they cannot drift ---------------------------------------------------------
+
+
+def test_the_faces_have_the_same_names():
+    instance_attributes = {"url"}
+    assert public(AsyncStateStore) == public(StateStore) | instance_attributes
+
+
+@pytest.mark.parametrize("name", sorted(public(StateStore)))
+def test_signatures_agree(name: str):
+    blocking, twin = getattr(StateStore, name), getattr(AsyncStateStore, name)
+    ours, theirs = inspect.signature(blocking), inspect.signature(twin)
+    assert theirs.parameters == ours.parameters
+    if name == "transaction":
+        assert not inspect.iscoroutinefunction(twin)
+        return
+    assert inspect.iscoroutinefunction(twin)
+    assert theirs.return_annotation == ours.return_annotation
+    assert twin.__doc__.splitlines()[0].split(";")[0].rstrip(".") in blocking.__doc__
+
+
+def test_the_async_face_is_up_to_date():
+    check = [sys.executable, str(ROOT / "tools" / "make_async.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# --- importing -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["asyncio", "pydantic", "dataclasses", "sqlite3"])
+def test_import_is_lean(module: str):
+    code = f"import sys, plainstate; sys.exit({module!r} in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    )
+
+
+def test_import_starts_nothing():
+    code = (
+        "import threading, plainstate; s = plainstate.open_store('memory:'); s.close();"
+        "assert threading.active_count() == 1"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_opening_creates_nothing(tmp_path: Path):
+    with open_store(tmp_path / "a" / "b") as store:
+        assert store.list_sessions() == []
+        assert store.load_json("c", "d") is None
+        assert store.delete_file("c", "d") is False
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- cancelling --------------------------------------------------------------------
+
+
+class SlowFileSystem(PosixFileSystem):
+    """Syncs wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go = threading.Event()
+        self.slow = False
+
+    def sync(self, fd: int) -> None:
+        if self.slow:
+            self.reached.set()
+            assert self.go.wait(10)
+        super().sync(fd)
+
+
+def slow_store(folder: Path) -> tuple[AsyncStateStore, SlowFileSystem]:
+    store, fs = AsyncStateStore(folder), SlowFileSystem()
+    store._store._engine.close()
+    store._store._engine = FileEngine(str(folder), fs=fs)
+    return store, fs
+
+
+async def reached(fs: SlowFileSystem) -> None:
+    while not fs.reached.is_set():  # noqa: ASYNC110 - it is set in a thread
+        await asyncio.sleep(0.001)
+
+
+def test_a_cancelled_append_settles_first(tmp_path: Path):
+    async def main() -> None:
+        store, fs = slow_store(tmp_path)
+        async with store:
+            await store.append_user_message("s", "1", user_id="ada")
+            fs.slow = True
+            append = asyncio.create_task(store.append_user_message("s", "2", tx_id="t"))
+            await reached(fs)
+            append.cancel()
+            append.cancel()
+            await asyncio.sleep(0.05)
+            assert not append.done()  # the disk has not answered yet
+            append.cancel()
+            await asyncio.sleep(0.05)
+            assert not append.done()
+            fs.slow = False
+            fs.go.set()
+            with pytest.raises(asyncio.CancelledError):
+                await append
+            session = await store.load_session("s")
+            assert [turn.content for turn in session.turns()] == ["1", "2"]
+            again = await store.append_user_message("s", "2", tx_id="t")
+            assert again.duplicate
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_entry_gives_the_lock_back(tmp_path: Path):
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path, lock_timeout_s=5) as store:
+
+            async def enter() -> None:
+                async with store.transaction("c", "d"):
+                    raise AssertionError("it was cancelled while it waited")
+
+            async with store.transaction("c", "d") as doc:
+                context = contextvars.Context()
+                waiting = asyncio.get_running_loop().create_task(enter(), context=context)
+                await asyncio.sleep(0.05)
+                waiting.cancel()
+                doc.value = 1
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            async with store.transaction("c", "d") as doc:
+                doc.value += 1
+            assert await store.load_json("c", "d") == 2
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_block_commits_nothing(tmp_path: Path):
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path, lock_timeout_s=5) as store:
+
+            async def hold() -> None:
+                async with store.transaction("c", "d") as doc:
+                    doc.value = 1
+                    await asyncio.sleep(10)
+
+            task = asyncio.create_task(hold())
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await store.load_json("c", "d") is None
+            await store.save_json("c", "d", 2)
+
+    asyncio.run(main())
+
+
+def test_a_timeout_does_not_lose_the_outcome(tmp_path: Path):
+    async def main() -> None:
+        store, fs = slow_store(tmp_path)
+        async with store:
+            await store.append_markdown("c", "d", "1")
+            fs.slow = True
+            threading.Timer(0.2, fs.go.set).start()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(store.append_markdown("c", "d", "2"), 0.05)
+            assert await store.load_markdown("c", "d") == "12"
+
+    asyncio.run(main())
+
+
+def test_the_loop_goes_on_while_the_disk_is_slow(tmp_path: Path):
+    async def main() -> None:
+        store, fs = slow_store(tmp_path)
+        async with store:
+            await store.append_markdown("c", "d", "1")
+            fs.slow = True
+            append = asyncio.create_task(store.append_markdown("c", "d", "2"))
+            await reached(fs)
+            assert await asyncio.wait_for(store.load_markdown("c", "other"), 5) is None
+            fs.go.set()
+            await append
+
+    asyncio.run(main())
+
+
+# --- many at once --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["file", "memory:"])
+def test_a_transaction_across_awaits_starves_nobody(engine: str, tmp_path: Path):
+    """More wait for the lock than there are threads; its holder still gets through."""
+
+    async def main() -> None:
+        place = tmp_path if engine == "file" else engine
+        async with AsyncStateStore(place, lock_timeout_s=4) as store:
+            await store.save_json("c", "other", 1)
+
+            async def count() -> None:
+                async with store.transaction("c", "d") as doc:
+                    await asyncio.sleep(0)
+                    doc.value = (doc.value or 0) + 1
+
+            loop = asyncio.get_running_loop()
+            async with store.transaction("c", "d") as doc:
+                tasks = [
+                    loop.create_task(count(), context=contextvars.Context()) for _ in range(64)
+                ]
+                await asyncio.sleep(0.1)
+                begun = time.monotonic()
+                doc.value = await store.load_json("c", "other")
+                assert time.monotonic() - begun < 2, "the holder waited behind the waiting"
+            await asyncio.gather(*tasks)
+            assert await store.load_json("c", "d") == 65
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine", ["file", "memory:"])
+def test_threads_share_a_handle(engine: str, tmp_path: Path):
+    with open_store(tmp_path if engine == "file" else engine) as store:
+
+        def work(who: int) -> None:
+            for turn in range(10):
+                store.append_user_message("s", f"{who}:{turn}", user_id="ada")
+                with store.transaction("c", f"d{turn % 3}") as doc:
+                    doc.value = (doc.value or 0) + 1
+                assert store.load_session("s").user_messages
+
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(work, range(16)))
+        contents = [turn.content for turn in store.load_session("s").turns()]
+        assert sorted(contents) == sorted(f"{who}:{n}" for who in range(16) for n in range(10))
+        assert sum(store.load_json("c", f"d{n}") for n in range(3)) == 160
+
+
+def test_few_open_documents_many_threads(tmp_path: Path):
+    """Closing idle documents does not let two writers in at once."""
+    with open_store(tmp_path, max_open_documents=1, lock_timeout_s=5) as store:
+
+        def work(who: int) -> None:
+            for turn in range(20):
+                with store.transaction("c", f"d{(who + turn) % 4}") as doc:
+                    doc.value = (doc.value or 0) + 1
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, range(8)))
+        assert sum(store.load_json("c", f"d{n}") for n in range(4)) == 160
+
+
+def test_checkpoint_beside_writers(tmp_path: Path):
+    """Folding documents that this handle has not opened yet does not race its writers."""
+    for _ in range(4):
+        leave_journals(tmp_path)
+        with open_store(tmp_path, lock_timeout_s=5) as store:
+            before = {n: len(store.load_session(f"s{n}").user_messages) for n in range(8)}
+
+            def talk(n: int, store: StateStore = store) -> None:
+                for turn in range(4):
+                    store.append_user_message(f"s{n}", f"m{turn}")
+
+            with ThreadPoolExecutor(9) as threads:
+                jobs = [threads.submit(store.checkpoint)]
+                jobs += [threads.submit(talk, n) for n in range(8)]
+                for job in jobs:
+                    job.result()
+            for n in range(8):
+                said = [message.content for message in store.load_session(f"s{n}").user_messages]
+                assert said[before[n] :] == ["m0", "m1", "m2", "m3"]
+
+
+def leave_journals(folder: Path) -> None:
+    """Another process writes and dies."""
+    code = f"""
+import os, plainstate
+store = plainstate.open_store({str(folder)!r})
+for n in range(8):
+    store.append_user_message(f"s{{n}}", "0", user_id="ada")
+os._exit(0)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+# --- the handle ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["file", "memory:"])
+def test_a_forked_child_is_refused(engine: str, tmp_path: Path):
+    with open_store(tmp_path if engine == "file" else engine) as store:
+        store.append_markdown("c", "d", "parent")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                store.append_markdown("c", "d", "child")
+            except UsageError as error:
+                status = 0 if "fork" in str(error) and error.hint else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert store.load_markdown("c", "d") == "parent"
+
+
+def test_closing_in_a_forked_child_is_harmless(tmp_path: Path):
+    with open_store(tmp_path) as store:
+        store.append_markdown("c", "d", "1")
+        child = os.fork()
+        if child == 0:
+            try:
+                store.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert (tmp_path / "c" / "d.mdl").exists()
+        store.append_markdown("c", "d", "2")
+    assert (tmp_path / "c" / "d.md").read_text("utf-8") == "12"
+
+
+@pytest.mark.parametrize("options", [{}, {"durability": "os", "lock_timeout_s": 0.5}])
+def test_a_store_pickles(tmp_path: Path, options: dict[str, object]):
+    with StateStore(tmp_path, **options) as store:
+        store.save_json("c", "d", 1)
+        with pickle.loads(pickle.dumps(store)) as again:
+            assert again.load_json("c", "d") == 1
+            assert again.url == store.url
+            assert again._open_with == store._open_with
+
+
+def test_a_relative_path_pickles_as_the_same_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with open_store("here") as store:
+        store.save_json("c", "d", 1)
+        data = pickle.dumps(store)
+    monkeypatch.chdir("/")
+    with pickle.loads(data) as again:
+        assert again.load_json("c", "d") == 1
+
+
+def test_an_async_store_pickles(tmp_path: Path):
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path) as store:
+            await store.save_json("c", "d", 1)
+            async with pickle.loads(pickle.dumps(store)) as again:
+                assert await again.load_json("c", "d") == 1
+
+    asyncio.run(main())
+
+
+def test_a_memory_store_does_not_pickle():
+    with open_store("memory:") as store, pytest.raises(UsageError) as raised:
+        pickle.dumps(store)
+    assert raised.value.hint
+
+
+def forget(face: type, place: object) -> list[warnings.WarningMessage]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store = face(place)
+        del store
+        gc.collect()
+    return caught
+
+
+@pytest.mark.parametrize("face", [StateStore, AsyncStateStore])
+@pytest.mark.parametrize("engine", ["file", "memory:"])
+def test_a_forgotten_store_warns(face: type, engine: str, tmp_path: Path):
+    caught = forget(face, tmp_path if engine == "file" else engine)
+    assert [warning.category for warning in caught] == [ResourceWarning]
+    assert "not closed" in str(caught[0].message)
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("s3://bucket", {}),
+        ("file://host/x", {}),
+        ("", {}),
+        ("memory:", {"durability": "always"}),
+        ("memory:", {"quiet_folds": 1}),
+        ("store", {"quiet_folds": 1}),
+    ],
+)
+def test_a_store_that_cannot_open_leaves_nothing(
+    place: str, options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The error is all there is: no warning about a store that was never open."""
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises((UsageError, ValueError)) as raised:
+            StateStore(place, **options)
+        assert raised.value.hint
+        del raised
+        gc.collect()
+    assert caught == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places(tmp_path: Path):
+    folder = tmp_path / "a b%"
+    with open_store(folder) as store:
+        store.save_json("c", "d", 1)
+        assert repr(store) == f"<StateStore {store.url}>"
+    with open_store(store.url) as again:
+        assert again.load_json("c", "d") == 1
+    with open_store("memory:") as memory:
+        assert memory.url == "memory:"
+
+
+def test_no_thread_is_left(tmp_path: Path):
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path) as store:
+            await store.append_markdown("c", "d", "x")
+
+    before = threading.active_count()
+    asyncio.run(main())
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
