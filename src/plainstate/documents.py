@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from plainstate.core import codec, convert, names, patch, pointer
 from plainstate.errors import (
     DamagedError,
+    EditConflictError,
     InvalidNameError,
     InvalidPatchError,
     InvalidValueError,
@@ -47,13 +48,13 @@ class DocumentMethods:
             category: folder, may be nested: `a/b/c`.
             name: file name without suffix.
             text: the whole text.
-            if_version: refuse unless this is the current version.
+            if_version: refuse unless this is the current version; "absent" only creates.
             tx_id: makes a retry safe: the same id is committed once.
 
         Raises:
             ConflictError: `if_version` is not current.
 
-        Cost: a temporary file, two syncs and a rename, whatever `durability` says.
+        Cost: a temporary file, two to four syncs and a rename, whatever `durability` says.
 
         Example:
             >>> from plainstate import open_store
@@ -98,7 +99,9 @@ class DocumentMethods:
             return [{"op": "add", "path": "/-" if head.exists else "", "value": added}]
 
         document = document_id(category, name, "markdown")
-        return self._engine.append(document, change, tx_id=_tx_id(tx_id), durability=durability)
+        return self._engine.append(
+            document, change, tx_id=_tx_id(tx_id), durability=names.check_durability(durability)
+        )
 
     def save_json(
         self,
@@ -115,7 +118,7 @@ class DocumentMethods:
             category: folder, may be nested.
             name: file name without suffix.
             value: plain JSON, or a dataclass, attrs, msgspec or pydantic object.
-            if_version: refuse unless this is the current version.
+            if_version: refuse unless this is the current version; "absent" only creates.
             tx_id: makes a retry safe.
 
         Raises:
@@ -180,7 +183,7 @@ class DocumentMethods:
             category: folder.
             name: file name without suffix.
             ops: the operations, e.g. `[{"op": "replace", "path": "/done", "value": True}]`.
-            if_version: refuse unless this is the current version.
+            if_version: refuse unless this is the current version; "absent" only creates.
             tx_id: makes a retry safe.
             durability: as the store's, for this call.
 
@@ -208,7 +211,7 @@ class DocumentMethods:
             _patching(document, _checked_patch(ops)),
             tx_id=_tx_id(tx_id),
             expected=_version(if_version),
-            durability=durability,
+            durability=names.check_durability(durability),
         )
 
     def transaction(
@@ -234,11 +237,7 @@ class DocumentMethods:
         return DocumentTransaction(self._engine, document_id(category, name, "json"), _tx_id(tx_id))
 
     def exists(self, category: str, name: str, *, kind: Kind | None = None) -> bool:
-        """Whether a document is there; of any kind, if none is given.
-
-        Raises:
-            DamagedError: it is there but cannot be read.
-        """
+        """Whether a document is there, damaged or not; of any kind, if none is given."""
         return bool(self._present(category, name, kind))
 
     def delete_file(
@@ -255,12 +254,13 @@ class DocumentMethods:
         Raises:
             UsageError: there are both a `.md` and a `.json`, and `kind` does not choose.
         """
-        document = self._the_one(category, name, kind)
-        expected = _version(if_version)
-        if document is None and tx_id is None:
-            return False
-        document = document or document_id(category, name, kind or "json")
-        return self._engine.delete(document, tx_id=_tx_id(tx_id), expected=expected) is not None
+        known, expected = _tx_id(tx_id), _version(if_version)
+        present = self._the_one(category, name, kind)
+        kinds = (kind,) if kind else _KINDS
+        # of an absent document, too: a retry finds the delete by its id
+        ids = [present] if present else [document_id(category, name, one) for one in kinds]
+        done = [self._engine.delete(one, tx_id=known, expected=expected) for one in ids]
+        return any(commit is not None for commit in done)
 
     def rename(
         self,
@@ -279,7 +279,8 @@ class DocumentMethods:
             UsageError: as in `delete_file`.
         """
         document = self._the_one(category, name, kind)
-        target = document_id(new_category or category, new_name, "json")
+        place = category if new_category is None else new_category
+        target = document_id(place, new_name, "json")
         if document is None:
             raise NotFoundError(
                 f"no document {category}/{name}",
@@ -345,8 +346,8 @@ class DocumentMethods:
     def _is_there(self, document: DocumentId) -> bool:
         try:
             return self._engine.read(document) is not None
-        except DamagedError:
-            return True  # damaged is not absent
+        except (DamagedError, EditConflictError):
+            return True  # what cannot be read is not absent
 
 
 def document_id(category: str, name: str, kind: Kind) -> DocumentId:

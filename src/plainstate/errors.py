@@ -92,7 +92,8 @@ class PlainstateError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.hint, self._attributes)
+        attributes = {name: getattr(self, name) for name in self._attributes}
+        return _rebuild, (type(self), self.message, self.hint, attributes)
 
 
 def _rebuild(

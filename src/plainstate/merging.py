@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plainstate.core import codec, times
+from plainstate.core import codec, convert, times
 from plainstate.core.patch import json_equal
 from plainstate.core.pointer import resolve
 from plainstate.errors import ConflictError, NotFoundError, OwnershipError
-from plainstate.messages import next_time
-from plainstate.session import AGENTS, USERS, Session
+from plainstate.messages import next_time, parse_time
+from plainstate.session import AGENTS, USERS, Session, last_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from plainstate.types import Change, Head, Json, Patch
 
-__all__ = ["appending", "creating", "saving"]
+__all__ = ["Saving", "appending", "creating"]
 
 
 def creating(session: Session) -> Change:
@@ -55,40 +55,50 @@ def appending(
             tree = Session.with_id(user_id or "", session_id).to_tree()
             _add_all(tree, messages)
             return _creation(tree)
-        facts = _Facts(head)
+        facts = _Facts(session_id, head)
         _check_owner(session_id, facts.user_id, user_id)
         return [*facts.repairs, *_additions(facts, messages)]
 
     return change
 
 
-def saving(session: Session, *, create: bool) -> Change:
+class Saving:
     """Commits what was done to a session on top of what is stored.
 
     Args:
         session: with its recorded changes.
         create: whether an absent session may be created.
+
+    Attributes:
+        stored: the added messages as the last call put them.
     """
 
-    def change(head: Head) -> Patch:
+    def __init__(self, session: Session, *, create: bool) -> None:
+        self.stored: list[dict[str, Json]] = []
+        self._session = session
+        self._create = create
+
+    def __call__(self, head: Head) -> Patch:
+        """The patch on top of `head`; a `Change`."""
+        session = self._session
         if not head.exists:
-            return _create_saved(session, create=create)
-        facts = _Facts(head)
+            return _create_saved(session, create=self._create)
+        facts = _Facts(session.id, head)
         _check_owner(session.id, facts.user_id, session.user_id)
-        operations = [*facts.repairs]
+        operations: Patch = []
         fields = session.changed_fields()
         removed = [(array, tree) for what, array, tree in session.changes if what == "remove"]
         if fields or removed:
             stored = head.value()
             operations += _removals(session, stored, removed, head)
             operations += _settings(session, stored, fields, head)
-        added = [(array, tree) for what, array, tree in session.changes if what == "add"]
-        if added or operations:
-            latest = times.format(times.from_datetime(session.updated_at))
-            operations += _additions(facts, added, latest)
-        return operations
-
-    return change
+        added = [(array, tree) for _, array, tree in session.added()]
+        if not added and not operations:
+            return []
+        latest = times.format(times.from_datetime(session.updated_at))
+        additions = _additions(facts, added, latest)
+        self.stored = [operation["value"] for operation in additions[:-1]]
+        return [*facts.repairs, *operations, *additions]
 
 
 def _create_saved(session: Session, *, create: bool) -> Patch:
@@ -106,31 +116,39 @@ def _create_saved(session: Session, *, create: bool) -> Patch:
             hint="Use save_session to create it.",
             document=f"sessions/{session.id}",
         )
-    return _creation(session.to_tree())
+    return _creation(convert.to_tree(session.to_tree()))
 
 
 class _Facts:
-    """What merging must know about the stored session; loads it only if its summary is unknown."""
+    """What merging must know about the stored session; loads it only if its summary is unknown.
 
-    def __init__(self, head: Head) -> None:
+    Attributes:
+        user_id: who owns it.
+        updated_at: its last change.
+        last: time of its last turn, "" if there is none.
+        repairs: operations that add what it lacks.
+    """
+
+    def __init__(self, session_id: str, head: Head) -> None:
         self.repairs: Patch = []
         summary = head.summary()
         if summary is not None:
             self.user_id: str = summary["user_id"]
             self.updated_at: str = summary["updated_at"]
             self.last: str = summary["last"]
-            return
-        stored = head.value()
-        copied = dict(stored) if isinstance(stored, dict) else stored
-        session = Session(copied)  # refuses what is not a session, and fills in what may lack
-        self.repairs = [
-            {"op": "add", "path": f"/{name}", "value": empty}
-            for name, empty in ((USERS, []), (AGENTS, []), ("metadata", {}))
-            if name not in stored
-        ]
-        self.user_id = session.user_id
-        self.updated_at = stored["updated_at"]
-        self.last = session.last_turn()
+        else:
+            stored = head.value()
+            copied = dict(stored) if isinstance(stored, dict) else stored
+            session = Session(copied)  # refuses what is not a session, and fills in what may lack
+            self.repairs = [
+                {"op": "add", "path": f"/{name}", "value": empty}
+                for name, empty in ((USERS, []), (AGENTS, []), ("metadata", {}))
+                if name not in stored
+            ]
+            self.user_id = session.user_id
+            self.updated_at = stored["updated_at"]
+            self.last = session.last_time()
+        parse_time(self.updated_at, f"updated_at of session {session_id}")
 
 
 def _check_owner(session_id: str, owner: str, user_id: str | None) -> None:
@@ -179,14 +197,15 @@ def _later(a: str, b: str) -> str:
 def _removals(
     session: Session, stored: Json, removed: list[tuple[str, dict[str, Json]]], head: Head
 ) -> Patch:
+    """Removes turns from the end, each of them only if it still is the last one."""
     operations: Patch = []
-    counts = {array: len(stored.get(array, [])) for array in (USERS, AGENTS)}
+    left = {array: list(stored.get(array, [])) for array in (USERS, AGENTS)}
     for array, tree in removed:
-        counts[array] -= 1
-        index = counts[array]
-        if index < 0 or not json_equal(stored[array][index], tree):
+        last = last_turn(left)
+        if last is None or last[0] != array or not json_equal(left[array][last[1]], tree):
             raise _stale(session, "its last turn is another one by now", head)
-        operations.append({"op": "remove", "path": f"/{array}/{index}"})
+        del left[array][last[1]]
+        operations.append({"op": "remove", "path": f"/{array}/{last[1]}"})
     return operations
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from msgspec import Struct, field
 
@@ -14,6 +14,8 @@ from plainstate.errors import DamagedError, InvalidValueError
 
 if TYPE_CHECKING:
     from plainstate.types import Json
+
+M = TypeVar("M", "UserMessage", "AgentResponse")
 
 __all__ = [
     "AgentResponse",
@@ -27,6 +29,7 @@ __all__ = [
     "refuse",
     "time_of",
     "user_message",
+    "whole_message",
 ]
 
 
@@ -82,18 +85,37 @@ def message_tree(message: Message) -> dict[str, Json]:
             hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
             pointer="",
         )
-    stamp = now_ns() if message.timestamp is None else times.from_datetime(message.timestamp)
+    stamp = now_ns() if message.timestamp is None else _instant(message.timestamp)
     tree: dict[str, Json] = {"content": _text(message.content)}
     if isinstance(message, AgentResponse):
-        tree["session_id"] = message.session_id
-        tree["seed_id"] = message.seed_id
-        tree["phase_reached"] = message.phase_reached
-        tree["evaluation_passed"] = message.evaluation_passed
-        tree = codec.check(tree)
+        for name in ("session_id", "seed_id", "phase_reached"):
+            tree[name] = _optional(name, getattr(message, name), str)
+        tree["evaluation_passed"] = _optional("evaluation_passed", message.evaluation_passed, bool)
     tree["timestamp"] = times.format(stamp)
+    if not isinstance(message.metadata, Mapping):
+        raise _wrong("metadata", message.metadata, "a mapping")
     if message.metadata:
         tree["metadata"] = convert.to_tree(dict(message.metadata), depth=3)
     return tree
+
+
+def whole_message(
+    kind: type[M], given: str | M, timestamp: datetime | None, metadata: Mapping[str, Any] | None
+) -> M:
+    """A message from what a caller passed: a text with its circumstances, or a whole message.
+
+    Raises:
+        InvalidValueError: a whole message and circumstances beside it.
+    """
+    if not isinstance(given, kind):
+        return kind(given, timestamp=timestamp, metadata={} if metadata is None else metadata)  # type: ignore[arg-type]  # checked when it is stored
+    if timestamp is not None or metadata is not None:
+        raise InvalidValueError(
+            f"timestamp and metadata belong inside the {kind.__name__}",
+            hint="Pass a text with them, or a whole message without.",
+            pointer="",
+        )
+    return given
 
 
 def next_time(text: str, last: str) -> str:
@@ -105,12 +127,28 @@ def next_time(text: str, last: str) -> str:
 
 def _text(content: object) -> str:
     if not isinstance(content, str):
-        raise InvalidValueError(
-            f"content must be text, not {type(content).__name__}",
-            hint="Convert it to a string, or put it into the message's metadata.",
-            pointer="/content",
-        )
+        raise _wrong("content", content, "text")
     return str(codec.check(content))
+
+
+def _optional(name: str, value: object, kind: type) -> Json:
+    if value is not None and not isinstance(value, kind):
+        raise _wrong(name, value, f"{kind.__name__} or None")
+    return codec.check(value)
+
+
+def _instant(moment: object) -> int:
+    if not isinstance(moment, datetime):
+        raise _wrong("timestamp", moment, "an aware datetime")
+    return times.from_datetime(moment)
+
+
+def _wrong(name: str, value: object, wanted: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"{name} must be {wanted}, not {type(value).__name__}",
+        hint="Convert it, or put it into the message's metadata.",
+        pointer=f"/{name}",
+    )
 
 
 def now_ns() -> int:
@@ -175,12 +213,18 @@ class _FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = _refuse_change
     clear = pop = popitem = setdefault = update = _refuse_change
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy is the caller's own
+
 
 class _FrozenList(list[Any]):
     """An array inside a stored message."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse_change
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
 
 
 def _frozen(tree: Json) -> Json:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,15 @@ from plainstate.messages import (
     refuse,
     time_of,
     user_message,
+    whole_message,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from plainstate.types import Json
 
-__all__ = ["AGENTS", "USERS", "Session", "SessionId", "SessionSummary"]
+__all__ = ["AGENTS", "USERS", "Session", "SessionId", "SessionSummary", "last_turn"]
 
 USERS = "user_messages"
 AGENTS = "agent_responses"
@@ -119,6 +121,7 @@ class Session:
         _check_shape(tree)
         self._tree: dict[str, Json] = tree
         self._views: dict[str, list[Any]] = {USERS: [], AGENTS: []}
+        self._changes: list[tuple[str, str, Json]] = []
         self.settle(version)
 
     @classmethod
@@ -216,6 +219,12 @@ class Session:
 
     @metadata.setter
     def metadata(self, metadata: Mapping[str, Json]) -> None:
+        if not isinstance(metadata, Mapping):
+            raise InvalidValueError(
+                f"metadata must be a mapping, not {type(metadata).__name__}",
+                hint="Assign a dict; an empty one clears it.",
+                pointer="/metadata",
+            )
         self._tree["metadata"] = convert.to_tree(dict(metadata), depth=1)
         self._touch()
 
@@ -263,9 +272,7 @@ class Session:
                 than the last turn's is moved right behind it.
             metadata: anything else worth keeping.
         """
-        if not isinstance(content, UserMessage):
-            content = UserMessage(content, timestamp, metadata or {})
-        self._add(content)
+        self._add(whole_message(UserMessage, content, timestamp, metadata))
 
     def add_agent_response(
         self,
@@ -275,20 +282,16 @@ class Session:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Adds an agent response; arguments as in `add_user_message`."""
-        if not isinstance(response, AgentResponse):
-            response = AgentResponse(response, timestamp=timestamp, metadata=metadata or {})
-        self._add(response)
+        self._add(whole_message(AgentResponse, response, timestamp, metadata))
 
     def remove_last_turn(self) -> Message | None:
         """Takes the last message back and returns it; `None` if there is none."""
-        last = {
-            array: time_of(self._tree[array][-1]) for array in (USERS, AGENTS) if self._tree[array]
-        }
-        if not last:
+        last = last_turn(self._tree)
+        if last is None:
             return None
-        array = max(last, key=lambda name: last[name])
-        view: Message = self._view(array).pop()
-        removed = self._tree[array].pop()
+        array, index = last
+        view: Message = self._view(array).pop(index)
+        removed = self._tree[array].pop(index)
         if ("add", array, removed) in self._changes:
             self._changes.remove(("add", array, removed))
         else:
@@ -313,7 +316,7 @@ class Session:
     def _add(self, message: Message) -> None:
         array = USERS if isinstance(message, UserMessage) else AGENTS
         tree = message_tree(message)
-        tree["timestamp"] = next_time(tree["timestamp"], self.last_turn())
+        tree["timestamp"] = next_time(tree["timestamp"], self.last_time())
         self._tree[array].append(tree)
         self._changes.append(("add", array, tree))
         self._touch(tree["timestamp"])
@@ -335,15 +338,19 @@ class Session:
 
     # --- between the session and the store ---
 
-    def last_turn(self) -> str:
+    def last_time(self) -> str:
         """Time of the last turn as it is stored, "" if there is none."""
-        lasts = [self._tree[name][-1] for name in (USERS, AGENTS) if self._tree[name]]
-        return str(max(lasts, key=time_of)["timestamp"]) if lasts else ""
+        last = last_turn(self._tree)
+        return "" if last is None else str(self._tree[last[0]][last[1]]["timestamp"])
 
     @property
     def changes(self) -> list[tuple[str, str, Json]]:
         """Messages added and removed since it was loaded or saved: (what, array, tree)."""
         return self._changes
+
+    def added(self) -> list[tuple[str, str, Json]]:
+        """The changes that add a message."""
+        return [change for change in self._changes if change[0] == "add"]
 
     def changed_fields(self) -> list[tuple[str, Json, Json]]:
         """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
@@ -366,10 +373,19 @@ class Session:
         """The file's name is the session's id, also where somebody copied or renamed the file."""
         self._tree["id"] = name
 
-    def settle(self, version: str | None) -> None:
-        """Everything in it is stored now, as `version`."""
+    def settle(self, version: str | None, stored: Sequence[dict[str, Json]] = ()) -> None:
+        """Everything in it is stored now, as `version`.
+
+        Args:
+            version: the version stored.
+            stored: the added messages as they were stored, perhaps moved in time.
+        """
         self._version = version
-        self._changes: list[tuple[str, str, Json]] = []
+        for (_, array, tree), final in zip(self.added(), stored, strict=False):
+            if tree != final:
+                self._tree[array][self._tree[array].index(tree)] = final
+                self._views[array].clear()
+        self._changes = []
         self._base_metadata = copy.deepcopy(self._tree["metadata"])
         self._base_fields = {
             name: self._tree.get(name, ...) for name in ("active_seed_id", "active_persona_id")
@@ -389,6 +405,20 @@ class Session:
     def __repr__(self) -> str:
         counts = f"{len(self._tree[USERS])} + {len(self._tree[AGENTS])} messages"
         return f"<Session {self.id!s} of {self.user_id}: {counts}>"
+
+
+def last_turn(tree: dict[str, Json]) -> tuple[str, int] | None:
+    """Array and index of the last message of a session, `None` if there is none.
+
+    Of two at the same time the agent's is the later one, as in `Session.turns`.
+    """
+    best: tuple[int, int, int] | None = None
+    for rank, array in enumerate((USERS, AGENTS)):
+        for index, message in enumerate(tree[array]):
+            candidate = (time_of(message), rank, index)
+            if best is None or candidate > best:
+                best = candidate
+    return None if best is None else ((USERS, AGENTS)[best[1]], best[2])
 
 
 _make_id = IdMaker(time.time_ns, os.urandom)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from plainstate import merging
 from plainstate.core import names, times
 from plainstate.core.summary import SESSIONS, summarize
 from plainstate.errors import DamagedError, InvalidValueError, OwnershipError, PlainstateError
-from plainstate.messages import AgentResponse, UserMessage, message_tree
+from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
 from plainstate.session import AGENTS, USERS, Session, SessionSummary
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from plainstate.engines.base import Engine
     from plainstate.messages import Message
-    from plainstate.types import Durability, Json
+    from plainstate.types import Change, Durability, Json
 
 __all__ = ["SessionMethods"]
 
@@ -28,11 +29,22 @@ class SessionMethods:
 
     _engine: Engine
 
-    def save_session(self, session: Session, *, durability: Durability | None = None) -> Commit:
+    def save_session(
+        self,
+        session: Session,
+        *,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Commits what was done to a session on top of what is stored.
 
         Messages that others added meanwhile stay; a field that others set
         meanwhile to something else is a conflict, and nothing is saved.
+
+        Args:
+            session: what to save; it is up to date afterwards, but for others' messages.
+            tx_id: makes a retry safe: the same id is committed once.
+            durability: as the store's, for this call.
 
         Raises:
             ConflictError: a field was set, a turn removed, or the session deleted by another.
@@ -47,15 +59,21 @@ class SessionMethods:
             ...     store.load_session("s-1").turns()[0].content
             'Hello'
         """
-        return self._save(session, durability, create=True)
+        return self._save(session, tx_id, durability, create=True)
 
-    def update_session(self, session: Session, *, durability: Durability | None = None) -> Commit:
+    def update_session(
+        self,
+        session: Session,
+        *,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """As `save_session`, but the session must exist.
 
         Raises:
             NotFoundError: it does not.
         """
-        return self._save(session, durability, create=False)
+        return self._save(session, tx_id, durability, create=False)
 
     def load_session(self, session_id: str) -> Session | None:
         """Loads a session; `None` if there is none.
@@ -140,10 +158,9 @@ class SessionMethods:
             ...     [turn.content for turn in store.load_session("s-1").turns()]
             ['Hello', 'Hi, Ada!']
         """
-        if not isinstance(content, UserMessage):
-            content = UserMessage(content, timestamp, metadata or {})
+        message = whole_message(UserMessage, content, timestamp, metadata)
         return self.append_messages(
-            session_id, [content], user_id=user_id, tx_id=tx_id, durability=durability
+            session_id, [message], user_id=user_id, tx_id=tx_id, durability=durability
         )
 
     def append_agent_response(
@@ -158,10 +175,9 @@ class SessionMethods:
         durability: Durability | None = None,
     ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`."""
-        if not isinstance(response, AgentResponse):
-            response = AgentResponse(response, timestamp=timestamp, metadata=metadata or {})
+        message = whole_message(AgentResponse, response, timestamp, metadata)
         return self.append_messages(
-            session_id, [response], user_id=user_id, tx_id=tx_id, durability=durability
+            session_id, [message], user_id=user_id, tx_id=tx_id, durability=durability
         )
 
     def append_messages(
@@ -177,6 +193,10 @@ class SessionMethods:
 
         Arguments, errors and cost as in `append_user_message`.
         """
+        if isinstance(batch, str | UserMessage | AgentResponse) or not isinstance(batch, Iterable):
+            raise InvalidValueError(
+                "a batch is a list of messages", hint="Put a single message in a list.", pointer=""
+            )
         messages = [
             (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
             for message in batch
@@ -189,12 +209,7 @@ class SessionMethods:
         if user_id is not None:
             Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
         change = merging.appending(document.name, messages, user_id)
-        return self._engine.append(
-            document,
-            change,
-            tx_id=None if tx_id is None else names.check_tx_id(tx_id),
-            durability=durability,
-        )
+        return self._append(document, change, tx_id, durability)
 
     def delete_session(self, session_id: str) -> bool:
         """Deletes a session; `False` if there is none."""
@@ -211,6 +226,8 @@ class SessionMethods:
 
         Cost: loads every session.
         """
+        if limit is not None and limit < 0:
+            raise InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
         documents = [one for one in self._engine.documents(SESSIONS) if one.kind == "json"]
         found = [summary for one in documents if (summary := self._summary(one)) is not None]
         if user_id is not None:
@@ -219,12 +236,33 @@ class SessionMethods:
         found.sort(key=_last_change, reverse=True)
         return found if limit is None else found[:limit]
 
-    def _save(self, session: Session, durability: Durability | None, *, create: bool) -> Commit:
-        document = _session_document(session.id)
-        change = merging.saving(session, create=create)
-        commit = self._engine.append(document, change, durability=durability)
-        session.settle(commit.version)
+    def _save(
+        self, session: Session, tx_id: str | None, durability: Durability | None, *, create: bool
+    ) -> Commit:
+        if not isinstance(session, Session):
+            raise InvalidValueError(
+                f"this is not a Session but {type(session).__name__}",
+                hint="Make one with Session.new, or load it.",
+                pointer="",
+            )
+        change = merging.Saving(session, create=create)
+        commit = self._append(_session_document(session.id), change, tx_id, durability)
+        session.settle(commit.version, change.stored)
         return commit
+
+    def _append(
+        self,
+        document: DocumentId,
+        change: Change,
+        tx_id: str | None,
+        durability: Durability | None,
+    ) -> Commit:
+        return self._engine.append(
+            document,
+            change,
+            tx_id=None if tx_id is None else names.check_tx_id(tx_id),
+            durability=names.check_durability(durability),
+        )
 
     def _summary(self, document: DocumentId) -> SessionSummary | None:
         try:
@@ -253,7 +291,7 @@ def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
 
 def _listed(session: Session, tree: Json) -> SessionSummary:
     facts = summarize(tree) or {}
-    session.last_turn()  # a damaged last message shows
+    session.last_time()  # a damaged last message shows
     return SessionSummary(
         id=str(session.id),
         user_id=session.user_id,

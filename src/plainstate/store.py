@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
+from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.sessions import SessionMethods
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["StateStore", "open_store"]
 
 _MEMORY = "memory:"
-_POLICIES = ("commit", "periodic", "os")
+_OPTIONS = (
+    "sync_interval_s",
+    "lock_timeout_s",
+    "quiet_fold_s",
+    "max_write_bytes",
+    "max_open_documents",
+)
 
 
 class StateStore(DocumentMethods, SessionMethods):
@@ -33,10 +40,11 @@ class StateStore(DocumentMethods, SessionMethods):
         path: folder of the store, created with the first write; or a URL, see `open_store`.
         durability: "commit", "periodic" or "os", see `docs/durability.md`.
         options: `sync_interval_s`, `lock_timeout_s`, `quiet_fold_s`, `max_write_bytes`,
-            `max_open_documents`, as documented in `plainstate.limits`.
+            `max_open_documents`: positive numbers, as documented in `plainstate.limits`.
 
     Raises:
         InvalidUrlError: `path` is a URL of an unknown scheme.
+        UsageError: an option is unknown, or not a positive number.
         FormatVersionError: a newer plainstate has written the store.
 
     Example:
@@ -47,29 +55,38 @@ class StateStore(DocumentMethods, SessionMethods):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durability: Durability = "commit", **options: Any
+        self, path: str | os.PathLike[str], *, durability: Durability = "commit", **options: float
     ) -> None:
-        self._engine: Engine
-        if durability not in _POLICIES:
-            raise UsageError(
-                f"unknown durability {durability!r}", hint=f"Use one of {', '.join(_POLICIES)}."
-            )
-        self._open_with = (os.fspath(path), {"durability": durability, **options})
-        self._closed = False
+        self._closed = True  # until it is open: a failed constructor leaves nothing to close
         place = _place(path)
-        try:
-            if place == _MEMORY:
-                from plainstate.engines.memory import MemoryEngine
+        names.check_durability(durability)
+        _check_options(options)
+        self._engine: Engine
+        if place == _MEMORY:
+            from plainstate.engines.memory import MemoryEngine
 
-                self._engine = MemoryEngine(**_only(options, "lock_timeout_s", "max_write_bytes"))
-                self.url = _MEMORY
-            else:
-                from plainstate.engines.file.engine import FileEngine
+            self._engine = MemoryEngine(**_for_memory(options))
+            self.url = _MEMORY
+        else:
+            from plainstate.engines.file.engine import FileEngine
 
-                self._engine = FileEngine(place, durability=durability, **options)
-                self.url = f"file://{place}"
-        except TypeError as error:
-            raise UsageError(f"unknown option: {error}", hint="See help(StateStore).") from error
+            self._engine = FileEngine(place, durability=durability, **options)  # type: ignore[arg-type]  # checked above
+            self.url = f"file://{place}"
+        self._reopen_with = (place, {"durability": durability, **options})
+        self._closed = False
+
+    @classmethod
+    def on(cls, engine: Engine, url: str) -> StateStore:
+        """A store on an engine of your own.
+
+        Args:
+            engine: fulfils `plainstate.engines.base.Engine`, see `plainstate.testing.conformance`.
+            url: how the store calls itself.
+        """
+        store = cls(_MEMORY)
+        store._engine.close()
+        store._engine, store.url = engine, url
+        return store
 
     def checkpoint(self) -> int:
         """Folds every document, so that each is one plain file.
@@ -112,12 +129,12 @@ class StateStore(DocumentMethods, SessionMethods):
         return f"<StateStore {self.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.url == _MEMORY:
+        if not self.url.startswith("file:"):
             raise UsageError(
-                "a memory store cannot be pickled", hint="Only its own process has its contents."
+                f"a store at {self.url} cannot be pickled",
+                hint="Only its own process has its contents.",
             )
-        path, options = self._open_with
-        return _reopen, (path, options)
+        return _reopen, (type(self), *self._reopen_with)
 
 
 def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> StateStore:
@@ -132,8 +149,8 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> StateStor
     return StateStore(url_or_path, **options)
 
 
-def _reopen(path: str, options: dict[str, Any]) -> StateStore:
-    return StateStore(path, **options)
+def _reopen(kind: type[StateStore], path: str, options: dict[str, Any]) -> StateStore:
+    return kind(path, **options)
 
 
 def _place(url_or_path: str | os.PathLike[str]) -> str:
@@ -163,6 +180,19 @@ def _file_url(url: str) -> str:
     return os.path.abspath(path)
 
 
-def _only(options: dict[str, Any], *names: str) -> dict[str, Any]:
+def _check_options(options: dict[str, float]) -> None:
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise UsageError(f"unknown option {name}", hint=f"Known: {', '.join(_OPTIONS)}.")
+        whole = name.startswith("max_")
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise UsageError(f"{name} must be a number, not {value!r}", hint="See StateStore.")
+        if not value > 0:
+            raise UsageError(f"{name} must be positive, not {value!r}", hint="See StateStore.")
+
+
+def _for_memory(options: dict[str, float]) -> dict[str, Any]:
     """The options that memory knows; those of the disk make no difference there."""
-    return {name: value for name, value in options.items() if name in names}
+    return {
+        name: options[name] for name in ("lock_timeout_s", "max_write_bytes") if name in options
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "ABSENT",
     "Change",
     "Commit",
     "Document",
@@ -39,6 +40,10 @@ Durability: TypeAlias = Literal["commit", "periodic", "os"]
 
 Side: TypeAlias = Literal["file", "journal"]
 """What to take where an edited file and waiting transactions conflict."""
+
+
+ABSENT: Final = "absent"
+"""As `if_version=`: the document must not exist yet."""
 
 
 class DocumentId(Struct, frozen=True, order=True):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from plainstate.errors import UsageError
 from plainstate.store import StateStore
 
 if TYPE_CHECKING:
@@ -25,18 +26,26 @@ __all__ = ["AsyncBase", "AsyncTransaction"]
 
 T = TypeVar("T")
 
-_THREADS: Final = 32
-"""Threads for calls: durable appends to different files scale up to about so many."""
+_WRITERS: Final = 32
+"""Threads for writing: durable appends to different files scale up to about so many."""
+
+_READERS: Final = 8
+"""Threads for reading, which never waits for a lock."""
 
 
 class AsyncBase:
-    """Opening, closing and the way to a thread."""
+    """Opening, closing and the way to a thread.
 
-    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
-        self._store = StateStore(path, **options)
-        self._threads = ThreadPoolExecutor(_THREADS, "plainstate")
-        # those who hold a lock must never queue behind those who wait for it
-        self._holders = ThreadPoolExecutor(2, "plainstate-commit")
+    Args:
+        path: as `StateStore` takes it, or a `StateStore`, which then belongs to this face.
+        options: as `StateStore` takes them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | StateStore, **options: Any) -> None:
+        self._store = path if isinstance(path, StateStore) else StateStore(path, **options)
+        self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
+        self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -50,15 +59,20 @@ class AsyncBase:
 
         See `StateStore.transaction`.
         """
-        return AsyncTransaction(self, self._store.transaction(category, name, tx_id=tx_id))
+        return AsyncTransaction(self._store.transaction(category, name, tx_id=tx_id))
 
     async def close(self) -> None:
         """Folds what this handle wrote and lets go of everything; may be called twice."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         try:
-            await settled(self._holders, self._store.close)
+            await settled(self._readers, self._store.close)
         finally:
-            self._threads.shutdown(wait=False)
-            self._holders.shutdown(wait=False)
+            self._writers.shutdown(wait=False)
+            self._readers.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,19 +85,40 @@ class AsyncBase:
     ) -> None:
         await self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._store,)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
 
-    async def _call(self, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        return await settled(self._threads, method, *args, **options)
+    async def _write(self, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        return await self._call(self._writers, method, *args, **options)
+
+    async def _read(self, method: Callable[..., T], *args: Any, **options: Any) -> T:
+        return await self._call(self._readers, method, *args, **options)
+
+    async def _call(
+        self, pool: ThreadPoolExecutor, method: Callable[..., T], *args: Any, **options: Any
+    ) -> T:
+        if self._closing is not None:
+            raise UsageError("the store is closed", hint="Open it again.")
+        holder = _holder.get()
+        # who holds a lock must never queue behind those who wait for it
+        own = holder.thread if holder is not None and holder.active else pool
+        return await settled(own, method, *args, **options)
 
 
 class AsyncTransaction:
-    """What `AsyncStateStore.transaction` gives: use it in `async with`."""
+    """What `AsyncStateStore.transaction` gives: use it in `async with`.
 
-    def __init__(self, store: AsyncBase, transaction: DocumentTransaction) -> None:
-        self._store = store
+    It has a thread of its own, which also carries the calls made inside the block.
+    """
+
+    def __init__(self, transaction: DocumentTransaction) -> None:
         self._transaction = transaction
+        self._before: AsyncTransaction | None = None
+        self.thread = ThreadPoolExecutor(1, "plainstate-transaction")
+        self.active = False
 
     @property
     def value(self) -> Json:
@@ -106,11 +141,16 @@ class AsyncTransaction:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._store._call(self._transaction.begin)  # noqa: SLF001 - same module
-        except asyncio.CancelledError:
-            await settled(self._store._holders, self._transaction.end, commit=False)  # noqa: SLF001
+            await settled(self.thread, self._transaction.begin)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                await settled(self.thread, self._transaction.end, commit=False)
+            self.thread.shutdown(wait=False)
             raise
         self._transaction.mark()
+        self._before = _holder.get()
+        self.active = True
+        _holder.set(self)
         return self
 
     async def __aexit__(
@@ -120,8 +160,15 @@ class AsyncTransaction:
         trace: TracebackType | None,
     ) -> None:
         self._transaction.unmark()
-        pool = self._store._holders  # noqa: SLF001 - same module
-        await settled(pool, self._transaction.end, commit=error is None)
+        self.active = False
+        _holder.set(self._before)
+        try:
+            await settled(self.thread, self._transaction.end, commit=error is None)
+        finally:
+            self.thread.shutdown(wait=False)
+
+
+_holder: ContextVar[AsyncTransaction | None] = ContextVar("plainstate_transaction", default=None)
 
 
 async def settled(

@@ -48,7 +48,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.save_markdown`.
         """
-        return await self._call(
+        return await self._write(
             self._store.save_markdown,
             category,
             name,
@@ -62,7 +62,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.load_markdown`.
         """
-        return await self._call(
+        return await self._read(
             self._store.load_markdown,
             category,
             name,
@@ -81,7 +81,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_markdown`.
         """
-        return await self._call(
+        return await self._write(
             self._store.append_markdown,
             category,
             name,
@@ -103,7 +103,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.save_json`.
         """
-        return await self._call(
+        return await self._write(
             self._store.save_json,
             category,
             name,
@@ -125,7 +125,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.load_json`.
         """
-        return await self._call(
+        return await self._read(
             self._store.load_json,
             category,
             name,
@@ -137,7 +137,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.read`.
         """
-        return await self._call(
+        return await self._read(
             self._store.read,
             category,
             name,
@@ -158,7 +158,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.patch`.
         """
-        return await self._call(
+        return await self._write(
             self._store.patch,
             category,
             name,
@@ -169,11 +169,11 @@ class AsyncStateStore(AsyncBase):
         )
 
     async def exists(self, category: str, name: str, *, kind: Kind | None = None) -> bool:
-        """Whether a document is there; of any kind, if none is given.
+        """Whether a document is there, damaged or not; of any kind, if none is given.
 
         See `StateStore.exists`.
         """
-        return await self._call(
+        return await self._read(
             self._store.exists,
             category,
             name,
@@ -193,7 +193,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.delete_file`.
         """
-        return await self._call(
+        return await self._write(
             self._store.delete_file,
             category,
             name,
@@ -215,7 +215,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.rename`.
         """
-        return await self._call(
+        return await self._write(
             self._store.rename,
             category,
             name,
@@ -229,7 +229,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.salvage`.
         """
-        return await self._call(
+        return await self._read(
             self._store.salvage,
             category,
             name,
@@ -241,7 +241,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.resolve`.
         """
-        return await self._call(
+        return await self._write(
             self._store.resolve,
             category,
             name,
@@ -254,7 +254,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.list_category`.
         """
-        return await self._call(
+        return await self._read(
             self._store.list_category,
             category,
         )
@@ -264,33 +264,35 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.list_categories`.
         """
-        return await self._call(
+        return await self._read(
             self._store.list_categories,
         )
 
     async def save_session(
-        self, session: Session, *, durability: Durability | None = None
+        self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
     ) -> Commit:
         """Commits what was done to a session on top of what is stored.
 
         See `StateStore.save_session`.
         """
-        return await self._call(
+        return await self._write(
             self._store.save_session,
             session,
+            tx_id=tx_id,
             durability=durability,
         )
 
     async def update_session(
-        self, session: Session, *, durability: Durability | None = None
+        self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
     ) -> Commit:
         """As `save_session`, but the session must exist.
 
         See `StateStore.update_session`.
         """
-        return await self._call(
+        return await self._write(
             self._store.update_session,
             session,
+            tx_id=tx_id,
             durability=durability,
         )
 
@@ -299,7 +301,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.load_session`.
         """
-        return await self._call(
+        return await self._read(
             self._store.load_session,
             session_id,
         )
@@ -311,7 +313,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.get_or_create_session`.
         """
-        return await self._call(
+        return await self._write(
             self._store.get_or_create_session,
             user_id,
             session_id,
@@ -333,7 +335,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_user_message`.
         """
-        return await self._call(
+        return await self._write(
             self._store.append_user_message,
             session_id,
             content,
@@ -359,7 +361,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_agent_response`.
         """
-        return await self._call(
+        return await self._write(
             self._store.append_agent_response,
             session_id,
             response,
@@ -383,7 +385,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_messages`.
         """
-        return await self._call(
+        return await self._write(
             self._store.append_messages,
             session_id,
             batch,
@@ -397,7 +399,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.delete_session`.
         """
-        return await self._call(
+        return await self._write(
             self._store.delete_session,
             session_id,
         )
@@ -409,7 +411,7 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.list_sessions`.
         """
-        return await self._call(
+        return await self._read(
             self._store.list_sessions,
             user_id=user_id,
             limit=limit,
@@ -420,6 +422,6 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.checkpoint`.
         """
-        return await self._call(
+        return await self._write(
             self._store.checkpoint,
         )

@@ -27,15 +27,16 @@ import unicodedata
 from itertools import product
 from typing import Final, NoReturn
 
-from plainstate.errors import InvalidNameError
+from plainstate.errors import InvalidNameError, UsageError
 from plainstate.limits import (
     MAX_CATEGORY_BYTES,
     MAX_CATEGORY_PARTS,
     MAX_NAME_BYTES,
     MAX_TX_ID_BYTES,
 )
+from plainstate.types import Durability
 
-__all__ = ["check_category", "check_name", "check_tx_id"]
+__all__ = ["check_category", "check_durability", "check_name", "check_tx_id"]
 
 _NONCHARACTERS: Final = r"\ufdd0-\ufdef" + "".join(
     rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17)
@@ -158,6 +159,23 @@ def check_tx_id(tx_id: str) -> str:
         _refuse(what, tx_id, "it is not printable ASCII", "Use a UUID, or leave it out.")
     _check_length(what, tx_id, MAX_TX_ID_BYTES)
     return tx_id
+
+
+_POLICIES: Final[tuple[Durability, ...]] = ("commit", "periodic", "os")
+
+
+def check_durability(durability: str | None) -> Durability | None:
+    """Checks the name of a durability policy; `None` stands for the store's own.
+
+    Raises:
+        UsageError: there is no such policy.
+    """
+    for policy in _POLICIES:
+        if durability == policy:
+            return policy
+    if durability is None:
+        return None
+    raise UsageError(f"unknown durability {durability!r}", hint="Use 'commit', 'periodic' or 'os'.")
 
 
 def _check_part(part: str, what: str, whole: str) -> None:

@@ -220,8 +220,8 @@ def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) ->
     if good < len(lines) or unfinished:
         rest = data[size:]
         number = line_number + good
-        last = journal.records[-1].seq if journal.records else 0
-        if _is_torn(rest, last + 1):
+        first_bad = journal.records[-1].seq + 1 if journal.records else None
+        if _is_torn(rest, first_bad):
             journal.torn = rest
         else:
             journal.damage = DamagedError(
@@ -297,7 +297,7 @@ def _too_new(path: str, needed: str) -> FormatVersionError:
     )
 
 
-def _is_torn(rest: bytes, seq: int) -> bool:
+def _is_torn(rest: bytes, seq: int | None) -> bool:
     """Whether bad bytes can be the trace of a write that was never acknowledged.
 
     A write that a crash cut off leaves a missing end or unwritten blocks, which
@@ -307,19 +307,21 @@ def _is_torn(rest: bytes, seq: int) -> bool:
         return False
     lines = rest.split(b"\n")[:-1]
     for before, line in pairwise(lines):
-        claim = _verified_claim(before, line)
-        if claim is not None and claim >= seq:
+        later = _verified(before, line)
+        if later is None:
+            continue
+        first_bad = later.seq - 1 if seq is None else min(seq, later.seq - 1)
+        if later.synced_seq >= first_bad:
             return False
     return True
 
 
-def _verified_claim(before: bytes, line: bytes) -> int | None:
-    """The `synced_seq` of an intact line behind damage, `None` if it is not intact."""
+def _verified(before: bytes, line: bytes) -> TransactionRecord | None:
+    """An intact transaction behind damage.  A head does not say what was durable."""
     try:
         previous = int(before[-10:-2], 16)
         if line[-_SUM_LENGTH:] != b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH], previous):
             return None
-        record = _head(line) if line.startswith(_HEAD_PREFIX) else _decode_transaction(line)
+        return None if line.startswith(_HEAD_PREFIX) else _decode_transaction(line)
     except (ValueError, msgspec.ValidationError, msgspec.DecodeError):
         return None
-    return record.seq if isinstance(record, HeadRecord) else record.synced_seq

@@ -45,6 +45,7 @@ class Basis(NamedTuple):
         waiting: the transactions that are not in the snapshot.
         seq: number of the last transaction, an edit by hand included.
         version: version of the state, `None` if the document is absent.
+        provable: `False` where a replacement that may have been cut off was edited.
     """
 
     kind: Literal["clean", "cut off", "edited"]
@@ -52,6 +53,7 @@ class Basis(NamedTuple):
     waiting: Sequence[TransactionRecord]
     seq: int
     version: str | None
+    provable: bool = True
 
 
 def find_basis(records: Sequence[Record], snapshot: Snapshot | None) -> Basis:
@@ -90,8 +92,12 @@ def _edited(
 ) -> Basis:
     """Rule 5, and the new document of rule 4."""
     base, waiting = last, behind
-    if not behind and _head(records[last]).tx is None:
-        # that fold may or may not have been reached before the edit
+    provable = True
+    if not behind:
+        # heads that were announced may or may not have been reached before the edit
+        while base > 0 and isinstance(records[base - 1], HeadRecord):
+            base -= 1
+        provable = not any(_head(record).tx for record in records[base : last + 1])
         while base > 0 and isinstance(records[base - 1], TransactionRecord):
             base -= 1
         waiting = _transactions(records[base:last])
@@ -100,7 +106,7 @@ def _edited(
         waiting = []
     seq = records[-1].seq + 1
     version = None if snapshot is None else f"{seq}-{snapshot.digest()[:8]}"
-    return Basis("edited", _head(records[base]), waiting, seq, version)
+    return Basis("edited", _head(records[base]), waiting, seq, version, provable or not waiting)
 
 
 def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str) -> Json:
@@ -112,8 +118,8 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
 
     Cost: decoding the snapshot and each waiting transaction.
     """
-    if basis.version is None and not basis.waiting:
-        return None
+    if basis.version is None and (basis.kind != "edited" or not basis.waiting):
+        return None  # a deletion cut off may have removed what its lines build on
     value = None if snapshot is None else snapshot.value()
     if basis.kind != "edited":
         for transaction in basis.waiting:
@@ -124,7 +130,7 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         contained = carry.contained_prefix(value, waiting)
         waiting = waiting[contained or 0 :]
     try:
-        if snapshot is None and waiting:
+        if not basis.provable or (snapshot is None and waiting):
             raise carry.UnclearError
         return carry.carry_over(value, waiting)
     except (carry.UnclearError, PatchFailedError) as error:

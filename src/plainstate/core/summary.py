@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from plainstate.core.times import is_later
+from plainstate.errors import InvalidValueError
+
 if TYPE_CHECKING:
     from plainstate.types import DocumentId, Json, Patch
 
@@ -53,14 +56,15 @@ def summarize(value: Json) -> dict[str, Json] | None:
         all(isinstance(text, str) for text in texts) and isinstance(value.get("metadata"), dict)
     ):
         return None
-    lasts = [_time(turns[-1]) for turns in (users, agents) if turns]
-    if not all(last.endswith("Z") for last in lasts):
-        return None  # some other zone: only a look at the session can order it
+    try:
+        last = _latest([_time(turn) for turns in (users, agents) for turn in turns])
+    except InvalidValueError:
+        return None
     summary: dict[str, Json] = {
         "user_id": texts[0],
         "users": len(users),
         "agents": len(agents),
-        "last": max(lasts, key=_order, default=""),
+        "last": last,
         "created_at": texts[1],
         "updated_at": texts[2],
         "preview": _preview(users[0]) if users else "",
@@ -82,10 +86,10 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
         whole session can tell.
     """
     after = dict(summary)
-    for operation in patch:
-        if not _advance(after, operation):
-            return None
-    return after
+    try:
+        return after if all(_advance(after, operation) for operation in patch) else None
+    except InvalidValueError:
+        return None
 
 
 def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
@@ -94,11 +98,11 @@ def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
         if not summary["users"]:
             summary["preview"] = _preview(value)
         summary["users"] += 1
-        summary["last"] = max(summary["last"], _time(value), key=_order)
+        summary["last"] = _latest([summary["last"], _time(value)])
         return True
     if name == "add" and path == "/agent_responses/-":
         summary["agents"] += 1
-        summary["last"] = max(summary["last"], _time(value), key=_order)
+        summary["last"] = _latest([summary["last"], _time(value)])
         return True
     if name in ("add", "replace") and path == "/updated_at" and isinstance(value, str):
         summary["updated_at"] = value
@@ -121,6 +125,14 @@ def _time(message: Json) -> str:
     return time if isinstance(time, str) else ""
 
 
-def _order(time: str) -> str:
-    # times in UTC order as text once the zone is cut off: "…01" < "…01.5"
-    return time.rstrip("Z")
+def _latest(stamps: list[str]) -> str:
+    """The latest of some times, "" if there is none.
+
+    Raises:
+        InvalidValueError: one of them is no time.
+    """
+    latest = ""
+    for stamp in stamps:
+        if stamp and is_later(stamp, latest):
+            latest = stamp
+    return latest

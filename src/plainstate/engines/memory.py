@@ -24,7 +24,7 @@ from plainstate.errors import (
     ValueTooLargeError,
 )
 from plainstate.limits import LOCK_TIMEOUT_S, MAX_WRITE_BYTES, RECENT_TX_IDS
-from plainstate.types import Commit, Head, State, Transaction
+from plainstate.types import ABSENT, Commit, Head, State, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,6 +72,7 @@ class MemoryEngine:
         self._mutex = threading.Lock()
         self._documents: dict[DocumentId, _Stored] = {}
         self._closed = False
+        self._process = os.getpid()
 
     def read(
         self,
@@ -117,6 +118,10 @@ class MemoryEngine:
             return locked.commit(lambda _: DELETION, tx_id, None)
 
     def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+        if document == target:
+            raise AlreadyExistsError(
+                f"{target} is its own name", hint="Choose another name.", document=str(target)
+            )
         first, second = sorted((document, target))
         with self.lock(first), self.lock(second):
             source, goal = self._stored(document), self._stored(target)
@@ -181,6 +186,10 @@ class MemoryEngine:
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the store is closed", hint="Open it again with open_store.")
+        if self._process != os.getpid():
+            raise UsageError(
+                "the store was opened before fork()", hint="Open it anew in the child process."
+            )
 
     def _commit(self, stored: _Stored, operations: Patch, tx_id: str) -> Commit:
         """Applies checked operations; the caller holds the lock."""
@@ -193,10 +202,10 @@ class MemoryEngine:
                 size_bytes=len(encoded),
                 limit_bytes=self._max_write_bytes,
             )
-        kept = codec.decode(encoded)
+        kept = copy.deepcopy(operations)
         value = None
         if operations != DELETION:
-            value = patch.apply(copy.deepcopy(stored.value), codec.decode(encoded))
+            value = patch.apply(copy.deepcopy(stored.value), copy.deepcopy(operations))
         seq = stored.seq + 1
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)
@@ -246,7 +255,7 @@ class LockedMemory:
         if tx_id is not None and tx_id in stored.recent:
             first = stored.recent[tx_id]
             return Commit(first.seq, first.version, tx_id, duplicate=True)
-        if expected is not None and expected != stored.version:
+        if expected is not None and expected != (stored.version or ABSENT):
             raise ConflictError(
                 f"{self._document} is at version {stored.version or 'none (absent)'}, "
                 f"not at {expected}",

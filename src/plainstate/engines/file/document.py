@@ -125,6 +125,9 @@ class FileDocument(Folding):
             if sync:
                 self.synced_seq = self.position.seq
         staged.settle()
+        for pending in group:
+            if pending.sync and pending.result is not None and pending.result.duplicate:
+                self._make_durable(pending.result)
 
     def sync(self) -> None:
         """Makes lines durable that were written without a sync."""
@@ -207,6 +210,7 @@ class FileDocument(Folding):
         if basis.kind != "clean":  # put there, changed or removed by hand
             head = self._make_head(basis.seq, basis.version, reference_to(snapshot), None)
         self._stand_at(head)
+        self.synced_seq = head.seq - 1  # its head is written together with the first line
         self._verified = None if snapshot is None else snapshot.stamp
 
     def _follow(self, records: Sequence[Record]) -> None:

@@ -279,7 +279,12 @@ class FileEngine:
             entry.lock.acquire(lock_file, self._lock_timeout_s)
         try:
             if not pending.settled:
-                entry.file.refresh()
+                try:
+                    entry.file.refresh()
+                except BaseException:
+                    with self._mutex:  # nobody may commit what its caller was told is refused
+                        entry.queue.remove(pending)
+                    raise
                 self._commit_queue(entry, pending)
                 self._fold_if_outgrown(entry)
         finally:
@@ -415,10 +420,11 @@ class FileEngine:
             for entry in self._entries.values():
                 entry.file.close()
             self._entries.clear()
-            if self._registration is not None:
-                self._registration.leave(clean=clean)
-            if self._lock_file is not None:
-                self._lock_file.close()
+            with self._errors():
+                if self._lock_file is not None:
+                    self._lock_file.close()
+                if self._registration is not None:
+                    self._registration.leave(clean=clean)
 
     def _inherit(self) -> None:
         """Folds and sweeps what crashed writers left."""

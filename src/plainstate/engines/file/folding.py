@@ -101,7 +101,7 @@ class Folding(DocumentState):
         self._disk.make_folder(self.id.category)
         seq = self.position.seq + 1
         version = f"{seq}-{snapshot.digest[:8]}"
-        self.recent = dict(source.recent)
+        self.recent.update(source.recent)
         head = self._make_head(seq, version, snapshot, None)
         self._put_resting(msgspec.structs.replace(head, summary=source.summary))
         return Commit(seq, version, self._services.make_id())

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from plainstate.core import patch, record, summary
 from plainstate.errors import ConflictError, PatchFailedError
-from plainstate.types import Commit, Head, Json
+from plainstate.types import ABSENT, Commit, Head, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -207,7 +207,7 @@ def check_expected(document: DocumentId, expected: str | None, current: str | No
     Raises:
         ConflictError: `expected` is not `current`.
     """
-    if expected is not None and expected != current:
+    if expected is not None and expected != (current or ABSENT):
         raise ConflictError(
             f"{document} is at version {current or 'none (absent)'}, not at {expected}",
             hint="Read it again, apply your change to what is there now, and retry.",

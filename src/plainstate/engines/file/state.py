@@ -98,9 +98,27 @@ class DocumentState:
             ConflictError: `expected` is not the current version.
         """
         if tx_id is not None and tx_id in self.recent:
-            return duplicate(tx_id, self.recent[tx_id])
+            commit = duplicate(tx_id, self.recent[tx_id])
+            self._make_durable(commit)
+            return commit
         check_expected(self.id, expected, self.position.version)
         return None
+
+    def _make_durable(self, commit: Commit) -> None:
+        """Before a duplicate is acknowledged: its line, or its name, may never have been synced."""
+        if self._journal is None:
+            return
+        if commit.seq > self.synced_seq:
+            try:
+                self._journal.sync()
+            except OSError as error:
+                self._suspect = True
+                shown = self._disk.shown(self._disk.journal(self.id))
+                raise unknown_outcome(shown, error) from error
+            self.synced_seq = self.position.seq
+            self.unsynced = False
+        if not self._names_durable:
+            self.sync_folder()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""

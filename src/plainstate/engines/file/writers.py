@@ -29,23 +29,34 @@ class Registration:
         disk.add_folder(folder, disk.meta)
         self._path = f"{folder}/{writer_id}"
         self._fd = self._enter()
-        disk.fs.sync_folder(folder)
+        try:
+            disk.fs.sync_folder(folder)
+        except BaseException:
+            disk.fs.close(self._fd)  # or the next attempt would wait for this very lock
+            raise
 
     def leave(self, *, clean: bool) -> None:
         """Removes the entry after a clean close, or leaves it for a successor."""
-        if clean:
-            _remove(self._disk, self._path)
-        self._disk.fs.close(self._fd)
+        try:
+            if clean:
+                _remove(self._disk, self._path)
+        finally:
+            self._disk.fs.close(self._fd)
 
     def _enter(self) -> int:
         """Creates and locks the entry; again, if somebody took it for a dead one in between."""
         fs = self._disk.fs
         while True:
             fd = fs.open_lock(self._path)
-            status = fs.stat(self._path) if fs.try_lock(fd, 0) else None
-            if status is not None and status.st_ino == fs.stat_open(fd).st_ino:
+            entered = False
+            try:
+                status = fs.stat(self._path) if fs.try_lock(fd, 0) else None
+                entered = status is not None and status.st_ino == fs.stat_open(fd).st_ino
+            finally:
+                if not entered:
+                    fs.close(fd)  # or the next attempt would wait for this very lock
+            if entered:
                 return fd
-            fs.close(fd)
 
 
 class Census(NamedTuple):
