@@ -42,7 +42,7 @@ def test_signatures_agree(name: str):
     blocking, twin = getattr(StateStore, name), getattr(AsyncStateStore, name)
     ours, theirs = inspect.signature(blocking), inspect.signature(twin)
     assert theirs.parameters == ours.parameters
-    if name == "transaction":
+    if name in ("transaction", "on"):
         assert not inspect.iscoroutinefunction(twin)
         return
     assert inspect.iscoroutinefunction(twin)
@@ -354,7 +354,7 @@ def test_a_store_pickles(tmp_path: Path, options: dict[str, object]):
         with pickle.loads(pickle.dumps(store)) as again:
             assert again.load_json("c", "d") == 1
             assert again.url == store.url
-            assert again._open_with == store._open_with
+            assert again._reopen_with == store._reopen_with
 
 
 def test_a_relative_path_pickles_as_the_same_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

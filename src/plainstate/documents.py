@@ -256,6 +256,8 @@ class DocumentMethods:
         """
         known, expected = _tx_id(tx_id), _version(if_version)
         present = self._the_one(category, name, kind)
+        if present is None and known is None and expected is None:
+            return False
         kinds = (kind,) if kind else _KINDS
         # of an absent document, too: a retry finds the delete by its id
         ids = [present] if present else [document_id(category, name, one) for one in kinds]

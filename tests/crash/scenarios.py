@@ -206,13 +206,13 @@ def edit_at_rest(run: Run) -> None:
 
 
 def edit_while_waiting(run: Run) -> None:
-    run.append(A, "one;")
+    run.append(SESSION, "one;")
     run.checkpoint()
-    run.append(A, "two;")
+    run.append(SESSION, "two;")
     run.begin()
-    run.edit(A, "by hand")
-    run.append(A, "three;")
-    run.edit(A, "again")
+    run.edit(SESSION, "by hand")
+    run.append(SESSION, "three;")
+    run.edit(SESSION, "again")
     run.checkpoint()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from plainstate.engines.base import Engine
     from plainstate.transaction import DocumentTransaction
     from plainstate.types import Commit, Json
 
@@ -46,6 +47,11 @@ class AsyncBase:
         self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
         self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
         self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def on(cls, engine: Engine, url: str) -> Self:
+        """A store on an engine of your own; see `StateStore.on`."""
+        return cls(StateStore.on(engine, url))
 
     @property
     def url(self) -> str:
@@ -119,6 +125,7 @@ class AsyncTransaction:
         self._before: AsyncTransaction | None = None
         self.thread = ThreadPoolExecutor(1, "plainstate-transaction")
         self.active = False
+        self._entered = False
 
     @property
     def value(self) -> Json:
@@ -140,6 +147,9 @@ class AsyncTransaction:
         return self._transaction.commit
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise UsageError("a transaction cannot be entered twice", hint="Make a new one.")
+        self._entered = True
         try:
             await settled(self.thread, self._transaction.begin)
         except BaseException as error:

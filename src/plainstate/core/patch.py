@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from plainstate.core.codec import encode
 from plainstate.core.pointer import array_index, parse, walk
 from plainstate.errors import InvalidPatchError, PatchFailedError
 from plainstate.limits import MAX_NESTING
@@ -62,7 +63,7 @@ def validate(patch: Patch) -> None:
         _check_form(index, op)
 
 
-def apply(value: Json, patch: Patch) -> Json:
+def apply(value: Json, patch: Patch, *, check_copied: Callable[[int], None] | None = None) -> Json:
     """Applies a patch in place, all or nothing, and returns the root.
 
     The root is `value` itself unless an operation replaced it.  Inserted
@@ -74,6 +75,9 @@ def apply(value: Json, patch: Patch) -> Json:
     Args:
         value: the document; after an error it is what it was, key order included.
         patch: the operations.
+        check_copied: called before each `copy` with the bytes of JSON that all of them
+            have copied so far; what it raises undoes the patch.  A few operations can double a
+            document again and again.
 
     Returns:
         The changed document.
@@ -96,8 +100,12 @@ def apply(value: Json, patch: Patch) -> Json:
     validate(patch)
     root = value
     undo: list[Callable[[], object]] = []
+    copied = 0
     for index, op in enumerate(patch):
         try:
+            if check_copied is not None and op["op"] == "copy":
+                copied += len(encode(walk(root, parse(op["from"]))))
+                check_copied(copied)
             root = _apply_one(root, op, undo)
         except LookupError as misfit:
             _roll_back(undo)
@@ -117,6 +125,9 @@ def apply_trusted(value: Json, patch: Patch) -> Json:
     Args:
         value: the document, changed in place.
         patch: the operations.
+        check_copied: called before each `copy` with the bytes of JSON that all of them
+            have copied so far; what it raises undoes the patch.  A few operations can double a
+            document again and again.
 
     Returns:
         The changed document.

@@ -63,7 +63,7 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     snapshot: SnapshotRef | None
     time: str
     tx: str | None = None
-    recent: dict[str, str] = {}
+    recent: dict[str, str | None] = {}
     summary: dict[str, Json] | None = None
     extra: dict[str, Json] = field(name="x-", default_factory=dict)
     """The optional keys (`x-…`) of another writer, kept by a fold."""

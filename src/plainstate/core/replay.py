@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from plainstate.core import carry, patch
 from plainstate.core.record import HeadRecord, TransactionRecord
-from plainstate.errors import EditConflictError, PatchFailedError
+from plainstate.errors import (
+    DamagedError,
+    EditConflictError,
+    InvalidPatchError,
+    PatchFailedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,9 +127,7 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         return None  # a deletion cut off may have removed what its lines build on
     value = None if snapshot is None else snapshot.value()
     if basis.kind != "edited":
-        for transaction in basis.waiting:
-            value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
-        return value
+        return _replay_all(value, basis.waiting, path + "l")
     waiting = basis.waiting
     if basis.head.version is None and waiting and snapshot is not None:
         contained = carry.contained_prefix(value, waiting)
@@ -135,6 +138,20 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         return carry.carry_over(value, waiting)
     except (carry.UnclearError, PatchFailedError) as error:
         raise edit_conflict(basis, snapshot, document=document, path=path) from error
+
+
+def _replay_all(value: Json, waiting: Sequence[TransactionRecord], path: str) -> Json:
+    for transaction in waiting:
+        try:
+            value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
+        except (InvalidPatchError, PatchFailedError) as error:
+            raise DamagedError(
+                f"{path}: transaction {transaction.seq} does not fit the document: {error}",
+                hint="It was not written by plainstate; restore the file from a copy.",
+                path=path,
+                line=0,
+            ) from error
+    return value
 
 
 def edit_conflict(

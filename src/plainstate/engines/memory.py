@@ -191,21 +191,28 @@ class MemoryEngine:
                 "the store was opened before fork()", hint="Open it anew in the child process."
             )
 
+    def _check_size(self, size: int) -> None:
+        if size > self._max_write_bytes:
+            raise ValueTooLargeError(
+                f"a write of {size:,} bytes is over the limit of {self._max_write_bytes:,}",
+                hint="Split it, or raise max_write_bytes.",
+                pointer="",
+                size_bytes=size,
+                limit_bytes=self._max_write_bytes,
+            )
+
     def _commit(self, stored: _Stored, operations: Patch, tx_id: str) -> Commit:
         """Applies checked operations; the caller holds the lock."""
         encoded = codec.encode(operations)
-        if len(encoded) > self._max_write_bytes:
-            raise ValueTooLargeError(
-                f"a write of {len(encoded):,} bytes is over the limit of {self._max_write_bytes:,}",
-                hint="Split it, or raise max_write_bytes.",
-                pointer="",
-                size_bytes=len(encoded),
-                limit_bytes=self._max_write_bytes,
-            )
+        self._check_size(len(encoded))
         kept = copy.deepcopy(operations)
         value = None
         if operations != DELETION:
-            value = patch.apply(copy.deepcopy(stored.value), copy.deepcopy(operations))
+            value = patch.apply(
+                copy.deepcopy(stored.value),
+                copy.deepcopy(operations),
+                check_copied=self._check_size,
+            )
         seq = stored.seq + 1
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)

@@ -25,7 +25,7 @@ __all__ = ["PosixFileSystem"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
@@ -50,10 +50,10 @@ class PosixFileSystem:
     def open_append(self, path: str, *, create: bool = False) -> int:
         if create:
             return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        return _regular(os.open(path, _APPEND), path)
+        return _regular(_open(path, _APPEND), path)
 
     def open_lock(self, path: str) -> int:
-        return os.open(path, _LOCK, 0o600)
+        return _regular(_open(path, _LOCK), path)
 
     def close(self, fd: int) -> None:
         os.close(fd)
@@ -119,6 +119,13 @@ class PosixFileSystem:
 
     def unlock(self, fd: int, offset: int) -> None:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, 0, offset, 1, 0))
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags, 0o600)
+    except IsADirectoryError as error:  # for whoever only reads, `_regular` finds that out
+        raise OSError(errno.ELOOP, "not a regular file", path) from error
 
 
 def _regular(fd: int, path: str) -> int:

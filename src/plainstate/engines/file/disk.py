@@ -183,16 +183,12 @@ class Disk:
     def put(self, folder: str, path: str, data: bytes) -> None:
         """Replaces a file durably: temporary file, sync, rename, sync of the folder."""
         temp, _ = self.write_temp(folder, data)
-        self.move(temp, path)
-        self.fs.sync_folder(folder)
-
-    def move(self, temp: str, path: str) -> None:
-        """Gives a temporary file its name, or removes it."""
         try:
             self.fs.rename(temp, path)
         except BaseException:
             self.discard(temp)
             raise
+        self.fs.sync_folder(folder)
 
     def quarantine(self, document: DocumentId, data: bytes, make_id: Callable[[], str]) -> str:
         """Sets bytes aside durably; returns where, relative to the store."""

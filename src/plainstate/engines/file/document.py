@@ -23,7 +23,7 @@ from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import check_records, read_resting
-from plainstate.engines.file.state import reference_to
+from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class FileDocument(Folding):
             EditConflictError: an edit by hand needs a decision.
         """
         snapshot = self._snapshot()
-        stamp = None if snapshot is None else snapshot.stamp
+        stamp = stamp_or_absent(snapshot)
         deleted = self._lines_behind > 0 and self.position.version is None
         if stamp == self._verified and not deleted and self._unproven is None:
             return
@@ -77,6 +77,8 @@ class FileDocument(Folding):
         else:
             reading = self._read()
             if reading.basis.kind != "clean" or deleted:
+                if self._unproven is not None and reading.basis.kind == "edited":
+                    self.recent[str(self._unproven.tx)] = None  # nobody can know any more
                 self._unproven = None
                 self._fold(reading, self._replay(reading))
                 return
@@ -167,7 +169,8 @@ class FileDocument(Folding):
 
     def _open(self) -> None:
         self.close()
-        self._names_durable = False
+        self._names_durable = self._edited_at_rest = False
+        self._verified = "unknown"
         self._disk.check_folder(self.id.category)
         path = self._disk.journal(self.id)
         records: Sequence[Record] = []
@@ -211,7 +214,8 @@ class FileDocument(Folding):
             head = self._make_head(basis.seq, basis.version, reference_to(snapshot), None)
         self._stand_at(head)
         self.synced_seq = head.seq - 1  # its head is written together with the first line
-        self._verified = None if snapshot is None else snapshot.stamp
+        self._edited_at_rest = basis.kind != "clean"
+        self._verified = stamp_or_absent(snapshot)
 
     def _follow(self, records: Sequence[Record]) -> None:
         """Moves the known position along lines read from the journal."""

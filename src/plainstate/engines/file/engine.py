@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from plainstate.core import times
@@ -26,6 +25,9 @@ from plainstate.engines.file.state import Services
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
+    DamagedError,
+    EditConflictError,
+    FormatVersionError,
     NotFoundError,
     PlainstateError,
     UsageError,
@@ -246,7 +248,7 @@ class FileEngine:
                 try:
                     entry.file.catch_up()
                 except BaseException:
-                    self._finish(entry, lock_file)
+                    self._finish(entry, lock_file, failed=True)
                     raise
             except BaseException:
                 self._give_back(entry)
@@ -277,7 +279,7 @@ class FileEngine:
                 raise
             # somebody is committing it at this moment: that is soon known
             entry.lock.acquire(lock_file, self._lock_timeout_s)
-        try:
+        with self._finishing(entry, lock_file):
             if not pending.settled:
                 try:
                     entry.file.refresh()
@@ -287,8 +289,6 @@ class FileEngine:
                     raise
                 self._commit_queue(entry, pending)
                 self._fold_if_outgrown(entry)
-        finally:
-            self._finish(entry, lock_file)
 
     def _commit_queue(self, entry: _Entry, own: Pending) -> None:
         with self._mutex:
@@ -316,22 +316,29 @@ class FileEngine:
         entry = self._borrow(document, internal=internal)
         try:
             entry.lock.acquire(lock_file, self._lock_timeout_s)
-            try:
+            with self._finishing(entry, lock_file):
                 entry.file.refresh()
                 yield entry.file
-            finally:
-                self._finish(entry, lock_file)
         finally:
             self._give_back(entry)
 
-    def _finish(self, entry: _Entry, lock_file: LockFile) -> None:
+    @contextmanager
+    def _finishing(self, entry: _Entry, lock_file: LockFile) -> Iterator[None]:
+        """Calls `_finish`, whatever happens."""
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            self._finish(entry, lock_file, failed=failed)
+
+    def _finish(self, entry: _Entry, lock_file: LockFile, *, failed: bool = False) -> None:
         """Notes what there is to fold, and lets others write."""
         document = entry.file.id
-        failing = sys.exc_info()[0] is not None
         with self._mutex:
-            if entry.file.has_journal:
+            if entry.file.has_journal and (not failed or document in self._to_fold):
                 self._to_fold[document] = time.monotonic()
-            elif not failing:
+            elif not failed:
                 self._to_fold.pop(document, None)
         entry.lock.release(lock_file)
 
@@ -428,10 +435,16 @@ class FileEngine:
 
     def _inherit(self) -> None:
         """Folds and sweeps what crashed writers left."""
-        found = writers.census(self._disk)
-        if found.dead:
-            self._fold_all(list(layout.journals(self._disk)))
-            writers.sweep(self._disk, found)
+        dead = writers.dead_writers(self._disk)
+        try:
+            if dead:
+                with suppress(DamagedError, EditConflictError, FormatVersionError):
+                    # not ours to report: whoever reads or checkpoints that document is told
+                    self._fold_all(list(layout.journals(self._disk)))
+                writers.sweep(self._disk, dead)
+        finally:
+            for fd in dead.values():
+                self._disk.fs.close(fd)
 
     def _fold_all(self, documents: list[DocumentId]) -> int:
         """Folds documents to rest; goes on after an error and raises the first one."""
@@ -472,11 +485,9 @@ class FileEngine:
         try:
             if not entry.lock.try_acquire(lock_file):
                 return False
-            try:
+            with self._finishing(entry, lock_file):
                 entry.file.refresh()
                 work(entry.file)
-            finally:
-                self._finish(entry, lock_file)
         except (OSError, PlainstateError):
             # nothing is lost, the journal holds it; checkpoint and close report what stays
             entry.file.postpone_fold()

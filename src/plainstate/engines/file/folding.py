@@ -60,6 +60,8 @@ class Folding(DocumentState):
         done = self.committed_before(tx_id, expected)
         if done is not None:
             return done
+        if self._edited_at_rest:
+            self._replay(self._read())  # what cannot be read is not overwritten: `DamagedError`
         data = self._encode(value)
         self.check_size(len(data))
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
@@ -75,6 +77,7 @@ class Folding(DocumentState):
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
+        self._edited_at_rest = False
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
             with self._postponing():
                 self._rotate()
@@ -155,7 +158,7 @@ class Folding(DocumentState):
             reference = reference_to(reading.snapshot) if exists else None
             head = self._make_head(basis.seq, basis.version, reference, value)
         self._stand_at(head)
-        self._verified = None if reference is None else reference.stamp
+        self._verified = "absent" if reference is None else reference.stamp
         self._fold_at = 0
         self.unsynced = False
         if rest or not exists:
@@ -174,15 +177,11 @@ class Folding(DocumentState):
         except OSError:
             self.close()
 
-    def _announce(self, head: HeadRecord, temp: str) -> None:
+    def _announce(self, head: HeadRecord) -> None:
         """Says durably which transactions the coming snapshot holds."""
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        try:
-            self._write(line, check, 1, sync=True)
-        except BaseException:
-            self._disk.discard(temp)
-            raise
+        self._write(line, check, 1, sync=True)
 
     def _install(
         self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
@@ -199,16 +198,16 @@ class Folding(DocumentState):
         """
         try:
             if head is not None:
-                self._announce(head, temp)
+                self._announce(head)
             if replacing is not None:
                 # the gap to the rename is as small as POSIX allows
                 now = self._snapshot()
                 if now is None or now.stamp != replacing.stamp:
-                    self._disk.discard(temp)
                     raise _EditedError
-            self._disk.move(temp, self._disk.snapshot(self.id))
+            self._disk.fs.rename(temp, self._disk.snapshot(self.id))
             self.sync_folder()
         except BaseException:
+            self._disk.discard(temp)
             self.close()  # the next refresh finds out how far it came
             raise
 

@@ -135,10 +135,10 @@ class Staged:
             pending.tx_id = self._make_id()  # kept: a group that is staged again commits it once
         tx_id = pending.tx_id
         if tx_id in author.recent:
-            pending.result = duplicate(tx_id, author.recent[tx_id])
+            pending.result = duplicate(author.id, tx_id, author.recent[tx_id])
             return
         if tx_id in self.ids:
-            self._outcomes.append((pending, duplicate(tx_id, self.ids[tx_id])))
+            self._outcomes.append((pending, duplicate(author.id, tx_id, self.ids[tx_id])))
             return
         check_expected(author.id, pending.expected, self.position.version)
         operations = pending.change(self._head())
@@ -194,7 +194,9 @@ class Staged:
             self._value = None
             return
         try:
-            self._value = patch.apply(self._value, copy.deepcopy(operations))
+            self._value = patch.apply(
+                self._value, copy.deepcopy(operations), check_copied=self._author.check_size
+            )
         except PatchFailedError as error:
             error.document = str(self._author.id)
             error.current = self.position.version
@@ -217,6 +219,18 @@ def check_expected(document: DocumentId, expected: str | None, current: str | No
         )
 
 
-def duplicate(tx_id: str, version: str) -> Commit:
-    """The report of a transaction that was committed before (J-8)."""
+def duplicate(document: DocumentId, tx_id: str, version: str | None) -> Commit:
+    """The report of a transaction that was committed before (J-8).
+
+    Raises:
+        ConflictError: whether it was cannot be known any more.
+    """
+    if version is None:
+        raise ConflictError(
+            f"{document} was edited by hand right after {tx_id}, before anybody saw it take effect",
+            hint="Look at the document; if the change is missing, make it again with a new tx_id.",
+            document=str(document),
+            expected=None,
+            current=None,
+        )
     return Commit(int(version.partition("-")[0]), version, tx_id, duplicate=True)

@@ -68,7 +68,7 @@ def check_format(disk: Disk) -> None:
         return
     try:
         version = msgspec.json.decode(file.data)["plainstate"]
-    except (msgspec.DecodeError, TypeError, KeyError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
         raise DamagedError(
             f"{disk.shown(path)} does not tell the format version",
             hint='Restore it; for format 1 it reads {"plainstate": 1}.',

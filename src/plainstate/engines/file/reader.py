@@ -7,10 +7,11 @@ again: the pair counts only if neither file was replaced meanwhile.
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plainstate.core import codec
-from plainstate.core.record import HeadRecord, Record, parse
+from plainstate.core.record import HeadRecord, Record, TransactionRecord, parse
 from plainstate.core.replay import Basis, find_basis, replay
 from plainstate.engines.file.disk import stamp_of
 from plainstate.errors import (
@@ -223,7 +224,7 @@ def read_resting(disk: Disk, document: DocumentId) -> HeadRecord:
         return empty_head(document)
     journal = parse(file.data, path=disk.shown(path))
     head = journal.records[0] if len(journal.records) == 1 else None
-    if not isinstance(head, HeadRecord) or journal.torn:
+    if not isinstance(head, HeadRecord) or journal.torn or journal.damage:
         raise journal.damage or DamagedError(
             f"{disk.shown(path)} does not hold one head line",
             hint="Remove this file: the document itself is whole, only its numbering starts anew.",
@@ -255,3 +256,16 @@ def check_records(records: Sequence[Record], document: DocumentId, path: str) ->
             line=1,
             belongs_to=head.document,
         )
+    _check_order(records, path)
+
+
+def _check_order(records: Sequence[Record], path: str) -> None:
+    """Each transaction has the number behind the line before it (J-4)."""
+    for number, (before, record) in enumerate(pairwise(records), 2):
+        if isinstance(record, TransactionRecord) and record.seq != before.seq + 1:
+            raise DamagedError(
+                f"{path}, line {number}: transaction {record.seq} follows number {before.seq}",
+                hint="Lines are missing; restore the file from a copy.",
+                path=path,
+                line=number,
+            )

@@ -8,7 +8,7 @@ document.py  following other writers, committing: where a message is appended
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from plainstate.types import Commit, DocumentId, Json
 
-__all__ = ["DocumentState", "Services", "reference_to"]
+__all__ = ["DocumentState", "Services", "reference_to", "stamp_or_absent"]
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class DocumentState:
     Attributes:
         id: which one.
         position: where it stands.
-        recent: its last transaction ids, each with the version it made.
+        recent: its last transaction ids, each with the version it made (`None`: if it took effect).
         synced_seq: the last transaction known durable.
         unsynced: lines were written without a sync.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
@@ -61,6 +61,7 @@ class DocumentState:
         _complete: all lines, if `catch_up` has just read the journal from its beginning.
         _unproven: a replacing head whose snapshot may not have taken effect.
         _verified: stamp of the snapshot file that was seen to match the head.
+        _edited_at_rest: the plain file is not what the resting head says.
         _names_durable: the folder was synced since these files got their names.
         _suspect: after an unknown outcome nothing on the old descriptors counts.
         _fold_at: size from which on a fold that failed is tried again.
@@ -69,7 +70,7 @@ class DocumentState:
     def __init__(self, services: Services, document: DocumentId) -> None:
         self.id = document
         self.position = Position(0, None)
-        self.recent: dict[str, str] = {}
+        self.recent: dict[str, str | None] = {}
         self.synced_seq = 0
         self.unsynced = False
         self.has_journal = False
@@ -82,7 +83,8 @@ class DocumentState:
         self._names_durable = False
         self._complete: Sequence[Record] = []
         self._unproven: HeadRecord | None = None
-        self._verified: tuple[int, int, int] | None = None
+        self._verified: tuple[int, int, int] | Literal["absent", "unknown"] = "unknown"
+        self._edited_at_rest = False
         self._fold_at = 0
 
     def close(self) -> None:
@@ -98,7 +100,7 @@ class DocumentState:
             ConflictError: `expected` is not the current version.
         """
         if tx_id is not None and tx_id in self.recent:
-            commit = duplicate(tx_id, self.recent[tx_id])
+            commit = duplicate(self.id, tx_id, self.recent[tx_id])
             self._make_durable(commit)
             return commit
         check_expected(self.id, expected, self.position.version)
@@ -237,3 +239,8 @@ class DocumentState:
 def reference_to(snapshot: FileSnapshot | None) -> SnapshotRef | None:
     """Names a snapshot by digest and stamp."""
     return None if snapshot is None else SnapshotRef(snapshot.digest(), snapshot.stamp)
+
+
+def stamp_or_absent(snapshot: FileSnapshot | None) -> tuple[int, int, int] | Literal["absent"]:
+    """What tells whether a snapshot is still the one seen before."""
+    return "absent" if snapshot is None else snapshot.stamp

@@ -65,7 +65,7 @@ async def a_failed_patch_changes_nothing(kit: Kit) -> None:
         {"op": "remove", "path": "/x"},
         {"op": "test", "path": "/n", "value": [2]},
         {"op": "add", "path": "/n/9", "value": 0},
-        {"op": "move", "from": "/n", "path": "/n/0"},
+        {"op": "move", "from": "/x", "path": "/y"},
     ):
         call = kit.store.patch("c", "d", [*_push(1), bad])
         attributes = {"document": "c/d", "op_index": 1, "pointer": bad["path"]}
