@@ -164,7 +164,7 @@ class Run:
         engine = self.engine("a")
         with engine.lock(document) as locked:
             assert locked.head
-            known = tx_id in engine._entries[document].file.recent
+            known = tx_id in engine._entries._entries[document].file.recent
         change = patching(document, ("retried;",))
 
         def effect(state: State) -> None:
@@ -195,7 +195,7 @@ class Run:
                 return engine.append(document, patching(document, texts[-1:]), tx_id=tx_ids[-1])
             finally:
                 entry.queue.clear()  # and do not come again
-                engine._give_back(entry)
+                engine._entries.give_back(entry)
 
         effects = [adding(document, (text,)) for text in texts]
         if self._attempt(document, effects, call) is not None:

@@ -723,14 +723,12 @@ harmed(
     "edit-conflict",
     "edited while lines wait",
     content("plans/busy.json", b'{"steps": ["b"]}'),
-    closes=False,
 )
 harmed(
     EditConflictError,
     "edit-conflict",
     "removed while lines wait",
     lambda base: (base / "plans/busy.json").unlink(),
-    closes=False,
 )
 
 # --- files of the wrong kind -------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,10 +15,10 @@ from plainstate.engines.base import Capabilities
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
-from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.entries import Entries, closed_error
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.locked import LockedFile
-from plainstate.engines.file.locks import DocumentLock, LockFile
+from plainstate.engines.file.locks import LockFile
 from plainstate.engines.file.reader import read_document
 from plainstate.engines.file.state import Services
 from plainstate.engines.holding import refuse_if_held
@@ -48,20 +47,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.engines.base import LockedDocument
+    from plainstate.engines.file.document import FileDocument
+    from plainstate.engines.file.entries import Entry
     from plainstate.fs.base import FileSystem
     from plainstate.types import Change, Commit, DocumentId, Durability, Json
 
 __all__ = ["FileEngine"]
-
-
-class _Entry:
-    """A document in use: its lock, its state, and who waits to write it."""
-
-    def __init__(self, services: Services, document: DocumentId) -> None:
-        self.lock = DocumentLock(document)
-        self.file = FileDocument(services, document)
-        self.queue: list[Pending] = []
-        self.users = 0
 
 
 class _Errors:
@@ -123,11 +114,8 @@ class FileEngine:
         self._lock_timeout_s = lock_timeout_s
         self._quiet_fold_s = quiet_fold_s
         self._sync_interval_s = sync_interval_s
-        self._max_open = max_open_documents
         self._mutex = threading.Lock()
-        self._idle = threading.Condition(self._mutex)
-        self._users = 0
-        self._entries: OrderedDict[DocumentId, _Entry] = OrderedDict()
+        self._entries = Entries(self._services, max_open_documents, self._mutex)
         self._to_fold: dict[DocumentId, float] = {}
         self._unsynced: set[DocumentId] = set()
         self._lock_file: LockFile | None = None
@@ -195,7 +183,7 @@ class FileEngine:
             try:
                 self._commit_in_turn(entry, pending)
             finally:
-                self._give_back(entry)
+                self._entries.give_back(entry)
             commit = pending.outcome()
         if durability == "periodic":
             with self._mutex:
@@ -251,16 +239,16 @@ class FileEngine:
                     self._finish(entry, lock_file, failed=True)
                     raise
             except BaseException:
-                self._give_back(entry)
+                self._entries.give_back(entry)
                 raise
 
         def release() -> None:
             self._finish(entry, lock_file)
-            self._give_back(entry)
+            self._entries.give_back(entry)
 
         return LockedFile(entry.file, self._errors, release)
 
-    def _commit_in_turn(self, entry: _Entry, pending: Pending) -> None:
+    def _commit_in_turn(self, entry: Entry, pending: Pending) -> None:
         """Commits `pending`, together with all that wait for the same document.
 
         Whoever gets the lock commits for everybody: the others find their outcome.
@@ -290,7 +278,7 @@ class FileEngine:
                 self._commit_queue(entry, pending)
                 self._fold_if_outgrown(entry)
 
-    def _commit_queue(self, entry: _Entry, own: Pending) -> None:
+    def _commit_queue(self, entry: Entry, own: Pending) -> None:
         with self._mutex:
             group, entry.queue = entry.queue, []
         try:
@@ -300,7 +288,7 @@ class FileEngine:
                 entry.queue += [one for one in group if one is not own and not one.settled]
             raise
 
-    def _fold_if_outgrown(self, entry: _Entry) -> None:
+    def _fold_if_outgrown(self, entry: Entry) -> None:
         if not entry.file.wants_fold:
             return
         try:
@@ -320,10 +308,10 @@ class FileEngine:
                 entry.file.refresh()
                 yield entry.file
         finally:
-            self._give_back(entry)
+            self._entries.give_back(entry)
 
     @contextmanager
-    def _finishing(self, entry: _Entry, lock_file: LockFile) -> Iterator[None]:
+    def _finishing(self, entry: Entry, lock_file: LockFile) -> Iterator[None]:
         """Calls `_finish`, whatever happens."""
         failed = True
         try:
@@ -332,7 +320,7 @@ class FileEngine:
         finally:
             self._finish(entry, lock_file, failed=failed)
 
-    def _finish(self, entry: _Entry, lock_file: LockFile, *, failed: bool = False) -> None:
+    def _finish(self, entry: Entry, lock_file: LockFile, *, failed: bool = False) -> None:
         """Notes what there is to fold, and lets others write."""
         document = entry.file.id
         with self._mutex:
@@ -342,43 +330,9 @@ class FileEngine:
                 self._to_fold.pop(document, None)
         entry.lock.release(lock_file)
 
-    def _borrow(self, document: DocumentId, *, internal: bool = False) -> _Entry:
-        """The one entry of a document; it stays until it is given back.
-
-        There must never be two: they would share the lock file's descriptor, and so its locks.
-        """
+    def _borrow(self, document: DocumentId, *, internal: bool = False) -> Entry:
         refuse_if_held(self, document)
-        with self._mutex:
-            if self._closed and not internal:
-                raise _closed_error()
-            entry = self._entries.get(document)
-            if entry is None:
-                entry = self._entries[document] = _Entry(self._services, document)
-                self._close_idle()
-            entry.users += 1
-            self._users += 1
-            self._entries.move_to_end(document)
-            return entry
-
-    def _give_back(self, entry: _Entry) -> None:
-        with self._mutex:
-            entry.users -= 1
-            self._users -= 1
-            if not self._users:
-                self._idle.notify_all()
-
-    def _close_idle(self) -> None:
-        """Keeps the number of open journals bounded."""
-        excess = len(self._entries) - self._max_open
-        if excess <= 0:
-            return
-        for document, entry in list(self._entries.items())[:-1]:
-            if not entry.users and document not in self._unsynced:
-                entry.file.close()
-                del self._entries[document]
-                excess -= 1
-                if not excess:
-                    return
+        return self._entries.borrow(document, pinned=self._unsynced, internal=internal)
 
     def _start_writing(self) -> LockFile:
         """Creates the store's own files before the first write of this handle."""
@@ -411,9 +365,8 @@ class FileEngine:
         if self._closed or self._process != os.getpid():
             return
         refuse_if_held(self)
-        with self._mutex:
-            self._closed = True
-            self._idle.wait_for(lambda: not self._users, self._lock_timeout_s)
+        self._closed = True
+        self._entries.close(self._lock_timeout_s)
         if self._background is not None:
             self._background.stop()
         clean = False
@@ -424,9 +377,7 @@ class FileEngine:
                     self._inherit()
                 clean = True
         finally:
-            for entry in self._entries.values():
-                entry.file.close()
-            self._entries.clear()
+            self._entries.forget_all()
             with self._errors():
                 if self._lock_file is not None:
                     self._lock_file.close()
@@ -492,7 +443,7 @@ class FileEngine:
             # nothing is lost, the journal holds it; checkpoint and close report what stays
             entry.file.postpone_fold()
         finally:
-            self._give_back(entry)
+            self._entries.give_back(entry)
         return True
 
     # --- small things ---
@@ -502,7 +453,7 @@ class FileEngine:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _closed_error()
+            raise closed_error()
         if self._process != os.getpid():
             raise UsageError(
                 "the store was opened before fork()", hint="Open it anew in the child process."
@@ -510,7 +461,3 @@ class FileEngine:
 
     def _errors(self) -> _Errors:
         return self._translate
-
-
-def _closed_error() -> UsageError:
-    return UsageError("the store is closed", hint="Open it again with open_store.")

@@ -1,0 +1,115 @@
+"""The documents in use by one handle: each has one lock, one state and one queue.
+
+There must never be two entries of a document: they would share the lock file's
+descriptor, and so its locks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.locks import DocumentLock
+from plainstate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from plainstate.engines.file.group import Pending
+    from plainstate.engines.file.state import Services
+    from plainstate.types import DocumentId
+
+__all__ = ["Entries", "Entry", "closed_error"]
+
+
+class Entry:
+    """A document in use: its lock, its state, who waits to write it, and how many use it."""
+
+    def __init__(self, services: Services, document: DocumentId) -> None:
+        self.lock = DocumentLock(document)
+        self.file = FileDocument(services, document)
+        self.queue: list[Pending] = []
+        self.users = 0
+
+
+class Entries:
+    """Makes, keeps and forgets entries.
+
+    Args:
+        services: what documents need.
+        keep: how many to keep while nobody uses them.
+        mutex: guards this object, every queue, and what the engine notes about documents.
+    """
+
+    def __init__(self, services: Services, keep: int, mutex: threading.Lock) -> None:
+        self._services = services
+        self._keep = keep
+        self._mutex = mutex
+        self._idle = threading.Condition(mutex)
+        self._users = 0
+        self._closed = False
+        self._entries: OrderedDict[DocumentId, Entry] = OrderedDict()
+
+    def borrow(
+        self, document: DocumentId, *, pinned: Container[DocumentId], internal: bool = False
+    ) -> Entry:
+        """The entry of a document; it stays until it is given back.
+
+        Args:
+            document: which.
+            pinned: entries to keep although nobody uses them.
+            internal: for the handle's own work, also while it closes.
+
+        Raises:
+            UsageError: the handle is closed.
+        """
+        with self._mutex:
+            if self._closed and not internal:
+                raise closed_error()
+            entry = self._entries.get(document)
+            if entry is None:
+                entry = self._entries[document] = Entry(self._services, document)
+                self._forget_idle(pinned)
+            entry.users += 1
+            self._users += 1
+            self._entries.move_to_end(document)
+            return entry
+
+    def give_back(self, entry: Entry) -> None:
+        """The caller is done with it."""
+        with self._mutex:
+            entry.users -= 1
+            self._users -= 1
+            if not self._users:
+                self._idle.notify_all()
+
+    def close(self, timeout_s: float) -> None:
+        """Refuses new users and waits for those there are."""
+        with self._mutex:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._users, timeout_s)
+
+    def forget_all(self) -> None:
+        """Closes every journal."""
+        for entry in self._entries.values():
+            entry.file.close()
+        self._entries.clear()
+
+    def _forget_idle(self, pinned: Container[DocumentId]) -> None:
+        excess = len(self._entries) - self._keep
+        if excess <= 0:
+            return
+        for document, entry in list(self._entries.items())[:-1]:
+            if not entry.users and document not in pinned:
+                entry.file.close()
+                del self._entries[document]
+                excess -= 1
+                if not excess:
+                    return
+
+
+def closed_error() -> UsageError:
+    """The error for using a closed handle."""
+    return UsageError("the store is closed", hint="Open it again with open_store.")
