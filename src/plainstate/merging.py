@@ -148,7 +148,8 @@ class _Facts:
             self.user_id = session.user_id
             self.updated_at = stored["updated_at"]
             self.last = session.last_time()
-        parse_time(self.updated_at, f"updated_at of session {session_id}")
+        if not times.is_usual(self.updated_at):
+            parse_time(self.updated_at, f"updated_at of session {session_id}")
 
 
 def _check_owner(session_id: str, owner: str, user_id: str | None) -> None:

@@ -92,10 +92,11 @@ def message_tree(message: Message) -> dict[str, Json]:
             tree[name] = _optional(name, getattr(message, name), str)
         tree["evaluation_passed"] = _optional("evaluation_passed", message.evaluation_passed, bool)
     tree["timestamp"] = times.format(stamp)
-    if not isinstance(message.metadata, Mapping):
-        raise _wrong("metadata", message.metadata, "a mapping")
-    if message.metadata:
-        tree["metadata"] = convert.to_tree(dict(message.metadata), depth=3)
+    metadata = message.metadata
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
+        raise _wrong("metadata", metadata, "a mapping")
+    if metadata:
+        tree["metadata"] = convert.to_tree(dict(metadata), depth=3)
     return tree
 
 
@@ -128,6 +129,8 @@ def next_time(text: str, last: str) -> str:
 def _text(content: object) -> str:
     if not isinstance(content, str):
         raise _wrong("content", content, "text")
+    if type(content) is str and content.isascii():
+        return content
     return str(codec.check(content))
 
 

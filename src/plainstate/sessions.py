@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from plainstate import merging
@@ -159,9 +160,7 @@ class SessionMethods:
             ['Hello', 'Hi, Ada!']
         """
         message = whole_message(UserMessage, content, timestamp, metadata)
-        return self.append_messages(
-            session_id, [message], user_id=user_id, tx_id=tx_id, durability=durability
-        )
+        return self._append_all(session_id, [message], user_id, tx_id, durability)
 
     def append_agent_response(
         self,
@@ -176,9 +175,7 @@ class SessionMethods:
     ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`."""
         message = whole_message(AgentResponse, response, timestamp, metadata)
-        return self.append_messages(
-            session_id, [message], user_id=user_id, tx_id=tx_id, durability=durability
-        )
+        return self._append_all(session_id, [message], user_id, tx_id, durability)
 
     def append_messages(
         self,
@@ -197,19 +194,7 @@ class SessionMethods:
             raise InvalidValueError(
                 "a batch is a list of messages", hint="Put a single message in a list.", pointer=""
             )
-        messages = [
-            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
-            for message in batch
-        ]
-        if not messages:
-            raise InvalidValueError(
-                "there is nothing to append", hint="Pass at least one message.", pointer=""
-            )
-        document = _session_document(session_id)
-        if user_id is not None:
-            Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
-        change = merging.appending(document.name, messages, user_id)
-        return self._append(document, change, tx_id, durability)
+        return self._append_all(session_id, list(batch), user_id, tx_id, durability)
 
     def delete_session(self, session_id: str) -> bool:
         """Deletes a session; `False` if there is none."""
@@ -235,6 +220,28 @@ class SessionMethods:
         found.sort(key=lambda summary: summary.id)
         found.sort(key=_last_change, reverse=True)
         return found if limit is None else found[:limit]
+
+    def _append_all(
+        self,
+        session_id: str,
+        batch: list[Message],
+        user_id: str | None,
+        tx_id: str | None,
+        durability: Durability | None,
+    ) -> Commit:
+        messages = [
+            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
+            for message in batch
+        ]
+        if not messages:
+            raise InvalidValueError(
+                "there is nothing to append", hint="Pass at least one message.", pointer=""
+            )
+        document = _session_document(session_id)
+        if user_id is not None:
+            Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
+        change = merging.appending(document.name, messages, user_id)
+        return self._append(document, change, tx_id, durability)
 
     def _save(
         self, session: Session, tx_id: str | None, durability: Durability | None, *, create: bool
@@ -276,7 +283,14 @@ class SessionMethods:
 
 
 def _session_document(session_id: str) -> DocumentId:
+    if type(session_id) is str:
+        return _known_document(session_id)
     return DocumentId(SESSIONS, str(names.check_name(session_id)), "json")
+
+
+@lru_cache(maxsize=1024)  # a conversation appends to the same session again and again
+def _known_document(session_id: str) -> DocumentId:
+    return DocumentId(SESSIONS, names.check_name(session_id), "json")
 
 
 def _make_session(document: DocumentId, tree: Json, version: str) -> Session:

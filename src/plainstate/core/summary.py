@@ -87,9 +87,12 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
     """
     after = dict(summary)
     try:
-        return after if all(_advance(after, operation) for operation in patch) else None
+        for operation in patch:
+            if not _advance(after, operation):
+                return None
     except InvalidValueError:
         return None
+    return after
 
 
 def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 
 from plainstate.errors import InvalidValueError
 
-__all__ = ["format", "from_datetime", "is_later", "parse", "to_datetime"]
+__all__ = ["format", "from_datetime", "is_later", "is_usual", "parse", "to_datetime"]
 
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)  # naive arithmetic is faster, and UTC has no gaps
@@ -97,6 +97,11 @@ def format(ns: int) -> str:
 @lru_cache(maxsize=64)  # most instants written are of this very second
 def _second_text(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+
+
+def is_usual(text: str) -> bool:
+    """Whether a text has the form that `format` writes; its digits are not looked at."""
+    return len(text) == _USUAL_LENGTH and text[-1] == "Z"
 
 
 def is_later(a: str, b: str) -> bool:

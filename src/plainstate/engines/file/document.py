@@ -19,6 +19,7 @@ import msgspec
 from plainstate.core import record
 from plainstate.core.record import HeadRecord, Record
 from plainstate.core.replay import find_basis
+from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
@@ -66,11 +67,13 @@ class FileDocument(Folding):
         Raises:
             EditConflictError: an edit by hand needs a decision.
         """
+        status = self._disk.fs.stat(self._snapshot_path)
+        deleted = self._lines_behind > 0 and self.position.version is None
+        seen = "absent" if status is None else stamp_of(status)
+        if seen == self._verified and not deleted and self._unproven is None:
+            return
         snapshot = self._snapshot()
         stamp = stamp_or_absent(snapshot)
-        deleted = self._lines_behind > 0 and self.position.version is None
-        if stamp == self._verified and not deleted and self._unproven is None:
-            return
         records = self._complete
         if records and not deleted and find_basis(records, snapshot).kind == "clean":
             self._prove(taken=True)
@@ -109,7 +112,7 @@ class FileDocument(Folding):
             except MovedError:
                 self.refresh()
         if staged.lines:
-            sync = any(pending.sync for pending in group)
+            sync = group[0].sync or any(pending.sync for pending in group)
             try:
                 self._write(b"".join(staged.lines), staged.check, len(staged.lines), sync=sync)
             except OSError as error:

@@ -267,16 +267,24 @@ class FileEngine:
                 raise
             # somebody is committing it at this moment: that is soon known
             entry.lock.acquire(lock_file, self._lock_timeout_s)
-        with self._finishing(entry, lock_file):
+        failed = True
+        try:
             if not pending.settled:
-                try:
-                    entry.file.refresh()
-                except BaseException:
-                    with self._mutex:  # nobody may commit what its caller was told is refused
-                        entry.queue.remove(pending)
-                    raise
+                self._refresh_for(entry, pending)
                 self._commit_queue(entry, pending)
-                self._fold_if_outgrown(entry)
+                if entry.file.wants_fold:
+                    self._fold_or_postpone(entry)
+            failed = False
+        finally:
+            self._finish(entry, lock_file, failed=failed)
+
+    def _refresh_for(self, entry: Entry, pending: Pending) -> None:
+        try:
+            entry.file.refresh()
+        except BaseException:
+            with self._mutex:  # nobody may commit what its caller was told is refused
+                entry.queue.remove(pending)
+            raise
 
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
         with self._mutex:
@@ -288,9 +296,7 @@ class FileEngine:
                 entry.queue += [one for one in group if one is not own and not one.settled]
             raise
 
-    def _fold_if_outgrown(self, entry: Entry) -> None:
-        if not entry.file.wants_fold:
-            return
+    def _fold_or_postpone(self, entry: Entry) -> None:
         try:
             entry.file.fold()
         except (OSError, PlainstateError):

@@ -82,7 +82,7 @@ class Entries:
         with self._mutex:
             entry.users -= 1
             self._users -= 1
-            if not self._users:
+            if self._closed and not self._users:
                 self._idle.notify_all()
 
     def close(self, timeout_s: float) -> None:

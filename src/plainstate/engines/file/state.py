@@ -76,6 +76,7 @@ class DocumentState:
         self.has_journal = False
         self._services = services
         self._disk = services.disk
+        self._snapshot_path = self._disk.snapshot(document)
         self._journal: JournalFile | None = None
         self._head = empty_head(document)
         self._lines_behind = 0
