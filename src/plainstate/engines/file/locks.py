@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -86,11 +87,14 @@ class DocumentLock:
         return taken
 
     def release(self, file: LockFile) -> None:
-        """Gives the lock back; any thread may do it."""
-        try:
+        """Gives the lock back; any thread may do it.
+
+        What was done under it is done: should the kernel refuse to unlock, the byte stays
+        locked for other handles until this one closes.
+        """
+        with suppress(OSError):
             file.fs.unlock(file.fd, self._byte)
-        finally:
-            self._mutex.release()
+        self._mutex.release()
 
     def _timeout(self, timeout_s: float) -> LockTimeoutError:
         return LockTimeoutError(
