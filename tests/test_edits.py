@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from plainstate import AgentResponse, StateStore, open_store
-from plainstate.errors import EditConflictError
+from plainstate.errors import EditConflictError, NotFoundError, UsageError
 
 ROOT = Path(__file__).parent.parent
 
@@ -355,11 +355,14 @@ def test_taking_the_journal(store: StateStore, tmp_path: Path):
 
 
 def test_resolving_where_there_is_no_conflict(store: StateStore):
-    """It changes nothing."""
+    """It is refused, and changes nothing."""
     store.save_json("c", "d", 1)
     store.append_markdown("c", "t", "x")
-    store.resolve("c", "d", take="file")
-    store.resolve("c", "t", take="journal", kind="markdown")
+    for name in ("d", "t"):
+        with pytest.raises(UsageError):
+            store.resolve("c", name, take="file")
+    with pytest.raises(NotFoundError):
+        store.resolve("c", "absent", take="journal")
     assert store.load_json("c", "d") == 1
     assert store.load_markdown("c", "t") == "x"
     with pytest.raises(RuntimeError):

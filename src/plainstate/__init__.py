@@ -41,6 +41,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     if name == "AsyncStateStore":  # imports asyncio, which the blocking face does not need
         from plainstate.aio import AsyncStateStore

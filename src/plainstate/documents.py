@@ -19,7 +19,7 @@ from plainstate.types import Commit, Document, DocumentId
 
 if TYPE_CHECKING:
     from plainstate.engines.base import Engine
-    from plainstate.types import Change, Durability, Head, Json, Kind, Patch, Side
+    from plainstate.types import Change, Durability, Head, Json, Kind, Patch, Side, State
 
 __all__ = ["DocumentMethods", "document_id"]
 
@@ -162,9 +162,18 @@ class DocumentMethods:
             return None
         return state.value if type is None else convert.from_tree(state.value, type)
 
-    def read(self, category: str, name: str, *, kind: Kind = "json") -> Document | None:
-        """Loads a document together with its version, to be passed as `if_version=`."""
-        state = self._engine.read(document_id(category, name, kind))
+    def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+        """Loads a document together with its version, to be passed as `if_version=`.
+
+        Args:
+            category: folder.
+            name: file name without suffix.
+            kind: which one; needed only where there are both.
+
+        Raises:
+            UsageError: there are both a `.md` and a `.json`, and `kind` does not choose.
+        """
+        state = self._read_one(category, name, kind, salvage=False)
         return None if state is None else Document(state.value, state.version)
 
     def patch(
@@ -284,16 +293,11 @@ class DocumentMethods:
         place = category if new_category is None else new_category
         target = document_id(place, new_name, "json")
         if document is None:
-            raise NotFoundError(
-                f"no document {category}/{name}",
-                hint="See list_category.",
-                document=f"{category}/{name}",
-            )
-        return self._engine.rename(
-            document, DocumentId(target.category, target.name, document.kind)
-        )
+            raise _not_found(category, name)
+        moved = DocumentId(target.category, target.name, document.kind)
+        return self._engine.rename(document, moved)
 
-    def salvage(self, category: str, name: str, *, kind: Kind = "json") -> Json | None:
+    def salvage(self, category: str, name: str, *, kind: Kind | None = None) -> Json | None:
         """Reads what is intact of a damaged document: its state before the damaged line.
 
         Writes nothing.  `None` if there is no document.
@@ -301,10 +305,10 @@ class DocumentMethods:
         Raises:
             DamagedError: the plain file itself is not readable.
         """
-        state = self._engine.read(document_id(category, name, kind), salvage=True)
+        state = self._read_one(category, name, kind, salvage=True)
         return None if state is None else state.value
 
-    def resolve(self, category: str, name: str, *, take: Side, kind: Kind = "json") -> Commit:
+    def resolve(self, category: str, name: str, *, take: Side, kind: Kind | None = None) -> Commit:
         """Settles an `EditConflictError`: which side counts is your decision.
 
         Args:
@@ -313,31 +317,52 @@ class DocumentMethods:
             take: "file": the edited file counts, and the waiting transactions are set aside;
                 "journal": they are applied to the edited file, as far as they still fit, and
                 overrule it; the edited file is set aside.
-            kind: which document.
+            kind: which document; needed only where there are both.
 
         What is set aside lies in `.plainstate/quarantine/`.
+
+        Raises:
+            NotFoundError: there is no document.
+            UsageError: there is nothing to resolve.
         """
         if take not in ("file", "journal"):
             raise UsageError(f"cannot take {take!r}", hint="take='file' or take='journal'.")
-        with self._engine.lock(document_id(category, name, kind)) as locked:
+        document = self._the_one(category, name, kind)
+        if document is None:
+            raise _not_found(category, name)
+        with self._engine.lock(document) as locked:
             return locked.resolve(take)
 
-    def list_category(self, category: str) -> list[str]:
-        """The names of the documents in a category, sorted; damaged ones included."""
+    def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
+        """The names of the documents in a category, sorted; damaged ones included.
+
+        Args:
+            category: folder.
+            kind: only documents of this kind.
+        """
         names.check_category(category)
-        return sorted({document.name for document in self._engine.documents(category)})
+        found = self._engine.documents(category)
+        return sorted({one.name for one in found if kind is None or one.kind == kind})
 
     def list_categories(self) -> list[str]:
         """The categories that hold documents, sorted."""
         return sorted(self._engine.categories())
 
+    def _read_one(
+        self, category: str, name: str, kind: Kind | None, *, salvage: bool
+    ) -> State | None:
+        kinds = _KINDS if kind is None else (kind,)
+        ids = [document_id(category, name, one) for one in kinds]
+        states = [self._engine.read(one, salvage=salvage) for one in ids]
+        found = [state for state in states if state is not None]
+        if len(found) > 1:
+            raise _ambiguous(category, name)
+        return found[0] if found else None
+
     def _the_one(self, category: str, name: str, kind: Kind | None) -> DocumentId | None:
         present = self._present(category, name, kind)
         if len(present) > 1:
-            raise UsageError(
-                f"{category}/{name} is both a .json and a .md document",
-                hint="Say which one: kind='json' or kind='markdown'.",
-            )
+            raise _ambiguous(category, name)
         return present[0] if present else None
 
     def _present(self, category: str, name: str, kind: Kind | None) -> list[DocumentId]:
@@ -370,13 +395,28 @@ def _patching(document: DocumentId, operations: Patch) -> Change:
         if not head.exists:
             raise NotFoundError(
                 f"no document {document}",
-                hint="Create it with save_json first.",
+                hint="Create it with save_json first; a Markdown text is not patched.",
                 document=str(document),
             )
         head.value()  # so that the engine checks the patch against it
         return operations
 
     return change
+
+
+def _not_found(category: str, name: str) -> NotFoundError:
+    return NotFoundError(
+        f"no document {category}/{name}",
+        hint="See list_category.",
+        document=f"{category}/{name}",
+    )
+
+
+def _ambiguous(category: str, name: str) -> UsageError:
+    return UsageError(
+        f"{category}/{name} is both a .json and a .md document",
+        hint="Say which one: kind='json' or kind='markdown'.",
+    )
 
 
 def _checked_patch(ops: Patch) -> Patch:

@@ -363,7 +363,8 @@ def storage_error(error: OSError, path: str) -> StorageError:
     elif number in _READ_ONLY:
         cls, hint = ReadOnlyError, "Check the owner, the permissions and the mount options."
     elif number in _UNSAFE:
-        cls, hint = UnsafePathError, "Replace the symbolic link by the file or folder itself."
+        cls, reason = UnsafePathError, "it is a symbolic link, or not a plain file"
+        hint = "Put the file or folder itself in its place."
     elif number in (_errno.EMFILE, _errno.ENFILE):
         hint = "Too many open files: raise the limit (ulimit -n) or lower max_open_documents."
     return cls(f"{path}: {reason}", hint=hint, path=path, errno=number, strerror=reason)

@@ -44,7 +44,9 @@ below 2.5 times a folded one, and folding stays constant per append."""
 
 QUIET_FOLD_S: Final = 5.0
 """A document that nobody wrote for this long is folded in the background, so
-that its plain file is complete soon after the last turn."""
+that its plain file is complete soon after the last turn.  While the file is
+below FOLD_FLOOR_BYTES, and a fold costs next to nothing, its oldest waiting
+transaction does not wait longer either, however busy the document is."""
 
 SYNC_INTERVAL_S: Final = 0.1
 """Default interval of durability="periodic": what a power cut may lose."""

@@ -41,7 +41,15 @@ if TYPE_CHECKING:
 
     from plainstate.types import Json
 
-__all__ = ["AGENTS", "USERS", "Session", "SessionId", "SessionSummary", "last_turn"]
+__all__ = [
+    "AGENTS",
+    "USERS",
+    "Session",
+    "SessionId",
+    "SessionSummary",
+    "check_session_value",
+    "last_turn",
+]
 
 USERS = "user_messages"
 AGENTS = "agent_responses"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
 from plainstate.core import names
@@ -13,6 +13,7 @@ from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.sessions import SessionMethods
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from plainstate.engines.base import Engine
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["StateStore", "open_store"]
 
 _MEMORY = "memory:"
-_OPTIONS = (
-    "sync_interval_s",
-    "lock_timeout_s",
-    "quiet_fold_s",
-    "max_write_bytes",
-    "max_open_documents",
-)
+
+
+class StoreOptions(TypedDict, total=False):
+    """Numbers that a store can be tuned with; reasons stand in `plainstate.limits`."""
+
+    sync_interval_s: float
+    lock_timeout_s: float
+    quiet_fold_s: float
+    max_write_bytes: int
+    max_open_documents: int
 
 
 class StateStore(DocumentMethods, SessionMethods):
@@ -55,7 +59,11 @@ class StateStore(DocumentMethods, SessionMethods):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durability: Durability = "commit", **options: float
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "commit",
+        **options: Unpack[StoreOptions],
     ) -> None:
         self._closed = True  # until it is open: a failed constructor leaves nothing to close
         place = _place(path)
@@ -70,7 +78,7 @@ class StateStore(DocumentMethods, SessionMethods):
         else:
             from plainstate.engines.file.engine import FileEngine
 
-            self._engine = FileEngine(place, durability=durability, **options)  # type: ignore[arg-type]  # checked above
+            self._engine = FileEngine(place, durability=durability, **options)
             self.url = f"file://{place}"
         self._reopen_with = (place, {"durability": durability, **options})
         self._closed = False
@@ -137,8 +145,15 @@ class StateStore(DocumentMethods, SessionMethods):
         return _reopen, (type(self), *self._reopen_with)
 
 
-def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> StateStore:
+def open_store(
+    url_or_path: str | os.PathLike[str],
+    *,
+    durability: Durability = "commit",
+    **options: Unpack[StoreOptions],
+) -> StateStore:
     """Opens a store: a path, `file:///absolute/path`, or `memory:`.
+
+    Arguments and errors as in `StateStore`.  A `~` is not expanded.
 
     Example:
         >>> store = open_store("memory:")
@@ -146,7 +161,7 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> StateStor
         'memory:'
         >>> store.close()
     """
-    return StateStore(url_or_path, **options)
+    return StateStore(url_or_path, durability=durability, **options)
 
 
 def _reopen(kind: type[StateStore], path: str, options: dict[str, Any]) -> StateStore:
@@ -155,7 +170,7 @@ def _reopen(kind: type[StateStore], path: str, options: dict[str, Any]) -> State
 
 def _place(url_or_path: str | os.PathLike[str]) -> str:
     """The absolute path of the store, or `memory:`."""
-    text = os.fspath(url_or_path)
+    text = os.fspath(url_or_path) if isinstance(url_or_path, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidUrlError(
             f"not a store: {url_or_path!r}",
@@ -180,10 +195,13 @@ def _file_url(url: str) -> str:
     return os.path.abspath(path)
 
 
-def _check_options(options: dict[str, float]) -> None:
+def _check_options(options: Mapping[str, object]) -> None:
+    known = StoreOptions.__annotations__
     for name, value in options.items():
-        if name not in _OPTIONS:
-            raise UsageError(f"unknown option {name}", hint=f"Known: {', '.join(_OPTIONS)}.")
+        if name not in known:
+            raise UsageError(
+                f"unknown option {name}", hint=f"Known: durability, {', '.join(known)}."
+            )
         whole = name.startswith("max_")
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise UsageError(f"{name} must be a number, not {value!r}", hint="See StateStore.")
@@ -191,7 +209,7 @@ def _check_options(options: dict[str, float]) -> None:
             raise UsageError(f"{name} must be positive, not {value!r}", hint="See StateStore.")
 
 
-def _for_memory(options: dict[str, float]) -> dict[str, Any]:
+def _for_memory(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that memory knows; those of the disk make no difference there."""
     return {
         name: options[name] for name in ("lock_timeout_s", "max_write_bytes") if name in options

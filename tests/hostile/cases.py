@@ -826,7 +826,7 @@ def base_is_file(base: Path) -> None:
     base.write_bytes(b"not a store")
 
 
-unopened(StorageError, "storage", {"the store is a file": base_is_file})
+unopened(UnsafePathError, "unsafe-path", {"the store is a file": base_is_file})
 unopened(
     UnsafePathError,
     "unsafe-path",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from plainstate.errors import UsageError
-from plainstate.store import StateStore
+from plainstate.store import StateStore, StoreOptions
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.transaction import DocumentTransaction
-    from plainstate.types import Commit, Json
+    from plainstate.types import Commit, Durability, Json
 
 __all__ = ["AsyncBase", "AsyncTransaction"]
 
@@ -42,8 +42,16 @@ class AsyncBase:
         options: as `StateStore` takes them.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | StateStore, **options: Any) -> None:
-        self._store = path if isinstance(path, StateStore) else StateStore(path, **options)
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | StateStore,
+        *,
+        durability: Durability = "commit",
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        if not isinstance(path, StateStore):
+            path = StateStore(path, durability=durability, **options)
+        self._store = path
         self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
         self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
         self._closing: asyncio.Task[None] | None = None

@@ -132,7 +132,7 @@ class AsyncStateStore(AsyncBase):
             type,
         )
 
-    async def read(self, category: str, name: str, *, kind: Kind = "json") -> Document | None:
+    async def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         See `StateStore.read`.
@@ -224,7 +224,7 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def salvage(self, category: str, name: str, *, kind: Kind = "json") -> Json | None:
+    async def salvage(self, category: str, name: str, *, kind: Kind | None = None) -> Json | None:
         """Reads what is intact of a damaged document: its state before the damaged line.
 
         See `StateStore.salvage`.
@@ -236,7 +236,9 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def resolve(self, category: str, name: str, *, take: Side, kind: Kind = "json") -> Commit:
+    async def resolve(
+        self, category: str, name: str, *, take: Side, kind: Kind | None = None
+    ) -> Commit:
         """Settles an `EditConflictError`: which side counts is your decision.
 
         See `StateStore.resolve`.
@@ -249,7 +251,7 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def list_category(self, category: str) -> list[str]:
+    async def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
         """The names of the documents in a category, sorted; damaged ones included.
 
         See `StateStore.list_category`.
@@ -257,6 +259,7 @@ class AsyncStateStore(AsyncBase):
         return await self._read(
             self._store.list_category,
             category,
+            kind=kind,
         )
 
     async def list_categories(self) -> list[str]:

@@ -136,8 +136,8 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         if not basis.provable or (snapshot is None and waiting):
             raise carry.UnclearError
         return carry.carry_over(value, waiting)
-    except (carry.UnclearError, PatchFailedError) as error:
-        raise edit_conflict(basis, snapshot, document=document, path=path) from error
+    except (carry.UnclearError, PatchFailedError):
+        raise edit_conflict(basis, snapshot, document=document, path=path) from None
 
 
 def _replay_all(value: Json, waiting: Sequence[TransactionRecord], path: str) -> Json:

@@ -59,7 +59,8 @@ class LockedDocument(Protocol):
     def resolve(self, take: Side) -> Commit:
         """Settles an `EditConflictError`; the side not taken is set aside, not lost.
 
-        An engine whose documents cannot be edited by hand has nothing to settle.
+        Raises:
+            UsageError: there is nothing to settle.
         """
 
     def release(self) -> None:

@@ -291,8 +291,7 @@ class LockedMemory:
             raise
 
     def resolve(self, take: Side) -> Commit:  # noqa: ARG002 - nobody edits memory by hand
-        stored = self._stored
-        return Commit(stored.seq, stored.version or "", self._engine._make_id())  # noqa: SLF001
+        raise UsageError(f"{self._document} has nothing to resolve", hint="Just go on with it.")
 
     def release(self) -> None:
         if self._held:

@@ -165,6 +165,12 @@ class FileDocument(Folding):
         outgrown = snapshot.stamp[0] // FOLD_RATIO if snapshot else 0
         return self._journal.size > max(FOLD_FLOOR_BYTES, outgrown, self._fold_at)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether its plain file is missing or short, so that a fold costs next to nothing."""
+        snapshot = self._head.snapshot
+        return snapshot is None or snapshot.stamp[0] < FOLD_FLOOR_BYTES
+
     def postpone_fold(self) -> None:
         """After a failed fold: asks for it again when the journal has grown by a quarter."""
         if self._journal is not None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
@@ -74,6 +74,13 @@ class _Errors:
             raise storage_error(error, self._disk.shown(path)) from error
 
 
+class _Waiting(NamedTuple):
+    """When the oldest and the newest transaction of a journal were written, monotonic seconds."""
+
+    oldest: float
+    newest: float
+
+
 class FileEngine:
     """Documents as plain files under one folder, for any number of processes.
 
@@ -116,7 +123,7 @@ class FileEngine:
         self._sync_interval_s = sync_interval_s
         self._mutex = threading.Lock()
         self._entries = Entries(self._services, max_open_documents, self._mutex)
-        self._to_fold: dict[DocumentId, float] = {}
+        self._to_fold: dict[DocumentId, _Waiting] = {}
         self._unsynced: set[DocumentId] = set()
         self._lock_file: LockFile | None = None
         self._registration: writers.Registration | None = None
@@ -331,7 +338,9 @@ class FileEngine:
         document = entry.file.id
         with self._mutex:
             if entry.file.has_journal and (not failed or document in self._to_fold):
-                self._to_fold[document] = time.monotonic()
+                now = time.monotonic()
+                oldest = self._to_fold[document].oldest if document in self._to_fold else now
+                self._to_fold[document] = _Waiting(oldest, now)
             elif not failed:
                 self._to_fold.pop(document, None)
         entry.lock.release(lock_file)
@@ -421,19 +430,28 @@ class FileEngine:
             return file.fold(rest=True)
 
     def _housekeep(self) -> None:
-        """Syncs what is due and folds what is quiet; runs in the background."""
+        """Syncs what is due and folds what is quiet or old; runs in the background."""
+        before = time.monotonic() - self._quiet_fold_s
         with self._mutex:
             unsynced, self._unsynced = self._unsynced, set()
-            quiet_since = time.monotonic() - self._quiet_fold_s
-            quiet = [name for name, written in self._to_fold.items() if written < quiet_since]
+            waiting = list(self._to_fold.items())
         for document in unsynced:
             if not self._try(document, lambda file: file.sync()):
                 with self._mutex:
                     self._unsynced.add(document)
                 if self._background is not None:
                     self._background.hurry()
-        for document in quiet:
-            self._try(document, lambda file: file.fold(rest=True))
+        for document, since in waiting:
+            if since.newest < before:
+                self._try(document, lambda file: file.fold(rest=True))
+            elif since.oldest < before:
+                self._try(document, self._fold_small)
+
+    def _fold_small(self, file: FileDocument) -> None:
+        if file.is_small:
+            file.fold()
+        with self._mutex:
+            self._to_fold[file.id] = _Waiting(time.monotonic(), time.monotonic())
 
     def _try(self, document: DocumentId, work: Callable[[FileDocument], object]) -> bool:
         """Does some work on a document, unless somebody is writing it just now."""

@@ -18,7 +18,7 @@ from plainstate.core.replay import edit_conflict, overrule
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
-from plainstate.errors import AlreadyExistsError
+from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
 from plainstate.limits import FOLD_FLOOR_BYTES
 from plainstate.types import Commit
 
@@ -114,8 +114,12 @@ class Folding(DocumentState):
         reading = self._read()
         basis = reading.basis
         commit = Commit(basis.seq, basis.version or "", self._services.make_id())
-        if basis.kind != "edited" or not basis.waiting:
-            return commit
+        try:
+            self._replay(reading)
+        except EditConflictError:
+            pass
+        else:
+            raise UsageError(f"{self.id} has nothing to resolve", hint="Just go on with it.")
         if self._journal is None:
             raise AssertionError("transactions wait in a journal")
         if take == "file":

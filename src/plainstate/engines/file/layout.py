@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -10,7 +11,13 @@ from plainstate.core import names
 from plainstate.core.record import FORMAT
 from plainstate.engines.file.disk import META, SUFFIXES
 from plainstate.engines.file.reader import read_document
-from plainstate.errors import DamagedError, FormatVersionError, InvalidNameError, PlainstateError
+from plainstate.errors import (
+    DamagedError,
+    FormatVersionError,
+    InvalidNameError,
+    PlainstateError,
+    UnsafePathError,
+)
 from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
@@ -60,8 +67,10 @@ def check_format(disk: Disk) -> None:
         DamagedError: the format file is not readable.
     """
     status = disk.fs.stat(disk.base)
-    if status is not None and disk.fs.stat(f"{disk.base}/.") is None:
-        raise NotADirectoryError(20, "Not a directory", disk.base)
+    if status is not None and stat.S_ISREG(status.st_mode):
+        raise UnsafePathError(
+            f"{disk.base} is a file, not a folder", hint="Pass a folder.", path=disk.base
+        )
     path = f"{disk.meta}/{_FORMAT_FILE}"
     file = disk.read_file(path) if disk.check_folder(META) else None
     if file is None:

@@ -82,7 +82,10 @@ async def kinds_are_apart(kit: Kit) -> None:
     equal(await kit.store.load_json("notes", "a"), [1])
     equal(await kit.store.load_markdown("notes", "a"), "one")
     equal((await kit.store.read("notes", "a", kind="markdown")).value, "one")
-    equal((await kit.store.read("notes", "a")).value, [1])
+    equal((await kit.store.read("notes", "a", kind="json")).value, [1])
+    await refused(UsageError, kit.store.read("notes", "a"))
+    await kit.store.delete_file("notes", "a", kind="json")
+    equal((await kit.store.read("notes", "a")).value, "one")
 
 
 @case()
