@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plainstate import open_store
 from plainstate.limits import FOLD_FLOOR_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def until(condition, seconds: float = 20.0) -> bool:

@@ -3,10 +3,10 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -117,7 +117,6 @@ def test_a_defect_is_one_line_and_debug_shows_where(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("args", "code"),
     [
-        ((), 2),
         (("frobnicate",), 2),
         (("ls", "--frobnicate"), 2),
         (("show",), 2),
@@ -142,6 +141,13 @@ def test_a_defect_is_one_line_and_debug_shows_where(monkeypatch, capsys):
         (("import", "missing.json"), 3),
         (("demo", "--data", "missing.json"), 3),
         (("demo", "--keep", "."), 4),
+        (("demo", "--store", "here"), 2),
+        (("put", "n/a", "--store", "memory:"), 2),
+        (("import", "-", "--store", "memory:"), 2),
+        (("rm", "n/present", "--store", "memory:"), 2),
+        (("checkpoint", "--store", "memory:"), 2),
+        (("resolve", "n/present", "--take", "file"), 2),
+        (("resolve", "n/absent", "--take", "file"), 3),
     ],
 )
 def test_a_refusal_is_one_line_and_a_hint(cli, store_path, args, code):
@@ -204,7 +210,9 @@ def test_a_broken_pipe_is_silent(environment, store_path, verb, unbuffered):
     environment["PYTHONUNBUFFERED"] = unbuffered
     with open_store(store_path) as store:
         store.save_json("n", "big", ["x" * 100] * 10_000)
-    command = f"set -o pipefail; {sys.executable} -m plainstate {verb} n/big | head -c 10"
+    command = (
+        f"set -o pipefail; {shlex.quote(sys.executable)} -m plainstate {verb} n/big | head -c 10"
+    )
     done = subprocess.run(
         ["bash", "-c", command], env=environment, capture_output=True, check=False
     )
@@ -217,7 +225,8 @@ def test_interrupted(environment, store_path):
     command = [sys.executable, "-m", "plainstate", "put", "n/a"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdin=pipe, stderr=pipe) as process:
-        time.sleep(0.5)  # it waits for its standard input
+        process.stdin.write(b" " * 1_000_000)  # more than a pipe holds: it is reading
+        process.stdin.flush()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
@@ -240,6 +249,24 @@ def test_version_and_help(cli):
     for verb in verbs:
         assert f"| `{verb}" in manual, f"{verb} is not in docs/cli.md"
         assert "usage: plainstate" in cli(verb, "--help").stdout
+
+
+def test_without_a_command_the_help_is_printed(cli):
+    shown = cli(code=2)
+    assert shown.stdout == ""
+    assert shown.stderr == cli("--help").stdout
+
+
+def test_the_help_names_formats_and_no_placeholder(cli):
+    assert "\nStore conversations from JSON or JSONL files.\n" in cli("import", "--help").stdout
+    listed = cli("--help").stdout.partition("commands:\n")[2]
+    assert listed.startswith("    show ")
+
+
+def test_a_store_in_memory_is_refused_with_a_reason(cli):
+    refused = cli("--store", "memory:", "put", "n/a", given="1", code=2).stderr
+    assert "would be gone when this command ends" in refused
+    assert "gone" in cli("ls", PLAINSTATE_STORE="memory:", code=2).stderr
 
 
 def test_the_manual_lists_every_exit_code():

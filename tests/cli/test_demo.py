@@ -2,6 +2,10 @@
 
 import json
 import os
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,80 @@ def test_keep_leaves_the_store(quick, capsys):
     with open_store(quick / "my store") as store:
         assert len(store.list_sessions()) == report["sessions"] == 16
     assert app.main(["demo", "--keep", "my store"]) == 4
+
+
+@pytest.fixture
+def installed(quick):
+    """The program as an installation makes it, in a place that PATH does not have."""
+    script = quick / ".venv" / "bin" / "plainstate"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "#!/bin/sh\n"  # as pip writes it where the interpreter's path has spaces
+        f"""'''exec' {shlex.quote(sys.executable)} "$0" "$@"\n"""
+        "' '''\n"
+        "import sys\n"
+        "from plainstate.cli import app, demo\n"
+        "demo.WRITING_S = 1.0\n"
+        "sys.exit(app.main())\n",
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
+    return quick
+
+
+@pytest.mark.parametrize("called", [".venv/bin/plainstate", "{here}/.venv/bin/plainstate", "-m"])
+def test_what_to_try_next_runs_as_printed(installed, called):
+    command = [sys.executable, "-m", "plainstate"] if called == "-m" else [called]
+    first = command[0].format(here=installed)
+    keep = ["demo", "--keep", "my store"]
+    done = subprocess.run([first, *command[1:], *keep], capture_output=True, text=True, check=True)
+    lines = done.stdout.partition("\nTry next:\n\n")[2].splitlines()
+    assert [shlex.split(line)[-2:] for line in lines[:2]] == [
+        ["my store", "sessions"],
+        ["show", shlex.split(lines[1])[-1]],
+    ]
+    bare = {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ["PYTHONPATH"]}
+    for line in lines:
+        shown = subprocess.run(["sh", "-c", line], env=bare, capture_output=True, check=False)
+        assert shown.returncode == 0, (line, shown.stderr)
+        assert shown.stdout
+
+
+def test_without_keep_the_same_can_be_had_again(installed):
+    done = subprocess.run(
+        [".venv/bin/plainstate", "demo"], capture_output=True, text=True, check=True
+    )
+    line = done.stdout.partition("\nTry next:\n\n")[2].strip()
+    assert line.startswith(".venv/bin/plainstate demo --keep demo-state ")
+    assert sorted(os.listdir(installed)) == [".venv"]
+
+
+def test_a_store_cannot_be_named(quick, capsys):
+    assert app.main(["--store", "mine", "demo"]) == 2
+    assert "--keep" in capsys.readouterr().err
+    assert os.listdir(quick) == []
+
+
+MAKEFILE = Path(__file__).parent.parent.parent / "Makefile"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_mistake_leaves_the_store_of_the_last_run(installed):
+    shutil.copy(MAKEFILE, installed)
+    (installed / "tools").mkdir()
+    (installed / "tools" / "make_env.py").touch()
+    store = installed / ".cache" / "demo"
+    store.mkdir(parents=True)
+    (store / "old").touch()
+    failed = subprocess.run(
+        ["make", "demo", "DATA=/nonexistent"], capture_output=True, text=True, check=False
+    )
+    assert "/nonexistent: No such file" in failed.stderr
+    assert failed.returncode != 0
+    assert os.listdir(store) == ["old"]
+    subprocess.run(["make", "demo"], capture_output=True, check=True)
+    assert not (store / "old").exists()
+    assert os.listdir(store.parent) == ["demo"]
 
 
 def test_data_of_your_own(quick, capsys):

@@ -81,9 +81,23 @@ def test_ls(cli):
     ]
     lines = [json.loads(line) for line in cli("ls", "--json").stdout.splitlines()]
     assert lines == [{"category": "a", "documents": 2}, {"category": "a/b", "documents": 1}]
-    assert cli("ls", "a").stdout == "a/x\na/y\n"
-    assert cli("ls", "a/", "--json").stdout == '{"document": "a/x"}\n{"document": "a/y"}\n'
+    assert cli("ls", "a").stdout == "a/x.json\na/y.md\n"
+    assert [json.loads(line) for line in cli("ls", "a/", "--json").stdout.splitlines()] == [
+        {"document": "a/x", "kind": "json"},
+        {"document": "a/y", "kind": "markdown"},
+    ]
     cli("ls", "nothing", code=3)
+
+
+def test_ls_counts_documents_not_names(cli, store_path):
+    cli("put", "n/p.md", given="text")
+    cli("put", "n/p.json", given="1")
+    assert cli("ls", "n").stdout == "n/p.json\nn/p.md\n"
+    assert cli("ls").stdout.splitlines()[1].split() == ["n", "2"]
+    for file in cli("ls", "n").stdout.split():
+        assert (store_path / file).is_file()
+        cli("rm", file)
+    assert cli("ls").stdout == "no documents\n"
 
 
 def test_rm_asks_which_where_there_are_two(cli):
@@ -142,8 +156,33 @@ def test_resolve_settles_an_edit_by_hand(cli, store_path, side, value):
         (store_path / "n" / "a.json").write_text('{"x": 7}', encoding="utf-8")
         conflict = json.loads(cli("show", "n/a", "--json", code=4).stderr)["error"]
         assert conflict["code"] == "edit-conflict"
-        assert json.loads(cli("resolve", "n/a", "--take", side, "--json").stdout)["take"] == side
+        assert "`plainstate resolve n/a.json --take file` (or journal)" in conflict["hint"]
+        assert "StateStore" not in conflict["hint"]
+        resolved = json.loads(cli("resolve", "n/a", "--take", side, "--json").stdout)
+        assert (resolved["take"], resolved["kind"]) == (side, "json")
         assert json.loads(cli("cat", "n/a").stdout) == {"x": value}
+    finally:
+        store.close()
+
+
+def test_resolve_finds_the_kind_or_asks_for_it(cli, store_path):
+    store = open_store(store_path)
+    try:
+        store.save_markdown("my notes", "a", "# A\n")
+        store.append_markdown("my notes", "a", "one\n")
+        (store_path / "my notes" / "a.md").unlink()
+        refused = cli("cat", "my notes/a", code=4).stderr
+        assert "`plainstate resolve 'my notes/a.md' --take file` (or journal)" in refused
+        cli("put", "my notes/a.json", given="1")
+        assert "--kind" in cli("resolve", "my notes/a", "--take", "file", code=2).stderr
+        assert (
+            "nothing to resolve"
+            in cli("resolve", "my notes/a.json", "--take", "file", code=2).stderr
+        )
+        cli("rm", "my notes/a.json")
+        resolved = cli("resolve", "my notes/a", "--take", "file", "--json")
+        assert json.loads(resolved.stdout)["kind"] == "markdown"
+        cli("cat", "my notes/a", code=3)
     finally:
         store.close()
 
@@ -158,7 +197,9 @@ def test_salvage_reads_what_is_intact(cli, store_path):
     lines[-2] = lines[-2].replace(b'"value":2', b'"value":9')
     journal.write_bytes(b"".join(lines))
     try:
-        assert "a.jsonl" in cli("cat", "n/a", code=5).stderr
+        damaged = cli("cat", "n/a", code=5).stderr
+        assert "a.jsonl" in damaged
+        assert "`plainstate cat n/a.json --salvage` prints what is intact" in damaged
         assert json.loads(cli("cat", "n/a", "--salvage").stdout) == {"x": 1}
         salvaged = json.loads(cli("cat", "n/a", "--salvage", "--json").stdout)
         assert salvaged["version"] is None

@@ -220,9 +220,32 @@ def test_importing_again_changes_nothing(cli, store_path):
     with open_store(store_path) as store:
         store.append_user_message("chat-1", "and it went on")
     again = json.loads(cli("import", "-", "--json", given=text).stdout)
-    assert (again["imported"], again["unchanged"]) == (0, 1)
+    assert (again["imported"], again["sessions"], again["unchanged"]) == (0, [], 1)
+    assert cli("import", "-", given=text).stdout == "nothing new: 1 unchanged\n"
     (session,) = stored(store_path)
     assert session.turns()[-1].content == "and it went on"
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, []), (12, ["  … and 2 more"])])
+def test_the_new_ids_are_told(cli, count, more):
+    ids = [f"dlg-{n}" for n in range(count)]
+    given = json.dumps([{**SAMPLES["taskmaster"], "conversation_id": one} for one in ids])
+    head, *lines = cli("import", "-", given=given).stdout.splitlines()
+    assert head.startswith(f"imported {count} sessions with {2 * count} messages in ")
+    assert lines == [f"  {one}" for one in ids[:10]] + more
+    report = cli("import", "-", "--json", "--store", "other", given=given).stdout
+    assert json.loads(report)["sessions"] == ids
+
+
+def test_a_conflict_says_where(cli, tmp_path):
+    cli("import", "-", given=json.dumps(SAMPLES["openai"]))
+    other = {**SAMPLES["openai"], "model": "other"}
+    lines = f"{json.dumps(SAMPLES['taskmaster'])}\n\n{json.dumps(other)}\n"
+    (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
+    said = 'in.jsonl:3: session "chat-1" exists with other content'
+    assert f"plainstate: {said}\n" in cli("import", "in.jsonl", code=4).stderr
+    skipped = cli("import", "in.jsonl", "--on-existing", "skip").stdout
+    assert skipped == f"nothing new: 1 unchanged\nskipped: {said}\n"
 
 
 def test_another_conversation_of_the_same_id(cli, store_path):

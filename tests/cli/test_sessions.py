@@ -49,9 +49,20 @@ def test_sessions_of_a_user_and_a_limit(cli):
         "SESSION",
         "old",
     ]
-    assert cli("sessions", "--user", "nobody").stdout == ""
-    cli("sessions", "--limit", "0", code=2)
-    cli("sessions", "--limit", "many", code=2)
+    assert cli("sessions", "--user", "nobody").stdout == "no sessions\n"
+    assert cli("sessions", "--user", "nobody", "--json").stdout == ""
+    assert "it must be 1 or more" in cli("sessions", "--limit", "0", code=2).stderr
+    assert "it must be a whole number" in cli("sessions", "--limit", "many", code=2).stderr
+
+
+@pytest.mark.parametrize("text", ["x" * 81, "word " * 40, "東京" * 60])
+def test_what_is_cut_of_a_session_says_so(cli, store_path, text):
+    with open_store(store_path) as store:
+        store.append_user_message("long", text, user_id="ada")
+        store.append_user_message("short", "Hello", user_id="ada")
+    rows = {line.split()[0]: line for line in cli("sessions").stdout.splitlines()}
+    assert rows["long"].endswith("…")
+    assert rows["short"].endswith("  Hello")
 
 
 @pytest.mark.usefixtures("filled")
@@ -83,3 +94,12 @@ def test_a_transcript_as_json(cli):
 @pytest.mark.usefixtures("filled")
 def test_a_damaged_session(cli):
     assert "bad.json" in cli("show", "sessions/bad", code=5).stderr
+
+
+def test_what_is_not_a_session_can_still_be_printed(cli, store_path):
+    (store_path / "sessions").mkdir(parents=True)
+    (store_path / "sessions" / "odd.json").write_text("[1]", encoding="utf-8")
+    assert (
+        "`plainstate cat sessions/odd.json` prints it" in cli("show", "sessions/odd", code=5).stderr
+    )
+    assert json.loads(cli("cat", "sessions/odd.json").stdout) == [1]

@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from plainstate import __version__, errors
-from plainstate.cli import render
+from plainstate.cli import hints, render
+from plainstate.cli.places import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
-
-DEFAULT_STORE = "./state"
 
 # The first class that fits decides.  The numbers are a promise: docs/cli.md.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -33,8 +32,17 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 6),
 )
 EXIT_REFUSED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Lists the commands without a line that says only COMMAND above them."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        text = super()._format_action(action)
+        return text.partition("\n")[2] if action.nargs == argparse.PARSER else text
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     render.prepare_streams()
     try:
         try:
-            args = _parser().parse_args(arguments)
+            parser = _parser()
+            args = parser.parse_args(arguments)
+            if args.command is None:
+                return _no_command(parser, args)
             run: Callable[[argparse.Namespace], int | None] = _command(args.run)
             return run(args) or 0
         finally:
@@ -75,6 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place to report it
         return _report(error, as_json="--json" in arguments)
+
+
+def _no_command(parser: Parser, args: argparse.Namespace) -> int:
+    """Somebody looks what there is; a program that asks for JSON has made a mistake."""
+    if args.json:
+        parser.error("a command is missing")
+    parser.print_help(sys.stderr)
+    return EXIT_USAGE
 
 
 def _report(error: BaseException, *, as_json: bool) -> int:
@@ -100,7 +119,7 @@ def _report(error: BaseException, *, as_json: bool) -> int:
 def _describe(error: BaseException) -> tuple[str, str, str]:
     """Code, message and hint of an error."""
     if isinstance(error, errors.PlainstateError):
-        return error.code, error.message, error.hint
+        return error.code, error.message, hints.hint(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "interrupted", "What was acknowledged is stored."
     if isinstance(error, OSError):
@@ -129,9 +148,9 @@ def _parser() -> Parser:
         description="Agent state in plain files: documents and conversations.",
         epilog="DOC is CATEGORY/NAME, or its file's path within the store: CATEGORY/NAME.md.",
         allow_abbrev=False,
+        formatter_class=_HelpFormatter,
     )
-    store = os.environ.get("PLAINSTATE_STORE") or DEFAULT_STORE
-    _add_common(parser, store=store, json=False)
+    _add_common(parser, store=None, json=False)
     parser.add_argument("--version", action="version", version=f"plainstate {__version__}")
     verbs = _Verbs(parser)
     _add_reading(verbs)
@@ -160,16 +179,14 @@ class _Verbs:
     """Adds verbs to the parser."""
 
     def __init__(self, parser: Parser) -> None:
-        self._parsers = parser.add_subparsers(
-            title="commands", metavar="COMMAND", dest="command", required=True
-        )
+        self._parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
     def add(
         self, name: str, run: str, text: str, *, document: bool = False
     ) -> argparse.ArgumentParser:
         """A verb; with `document`, one that takes DOC and `--kind`."""
         parser = self._parsers.add_parser(
-            name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
         )
         parser.set_defaults(run=run)
         _add_common(parser)
@@ -200,7 +217,7 @@ def _add_writing(verbs: _Verbs) -> None:
     put.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: - (stdin)")
     put.add_argument("--markdown", action="store_true", help="it is Markdown (else: *.md is)")
     put.add_argument("--if-version", metavar="V", help="refuse unless this is the current version")
-    verbs.add("rm", "writing:rm", "delete a document", document=True)
+    verbs.add("rm", "writing:rm", "delete a document for good", document=True)
     mv = verbs.add(
         "mv", "writing:mv", "rename a document, or move it to another category", document=True
     )
@@ -216,7 +233,7 @@ def _add_writing(verbs: _Verbs) -> None:
         "--on-existing",
         choices=("fail", "skip"),
         default="fail",
-        help="a session of that id with another content: stop (default), or leave it and go on",
+        help="a session of that id with other content: stop (default), or leave it and go on",
     )
 
 
@@ -237,7 +254,10 @@ def _add_upkeep(verbs: _Verbs) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("it must be a whole number") from None
     if number < 1:
         raise argparse.ArgumentTypeError("it must be 1 or more")
     return number

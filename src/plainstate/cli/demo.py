@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import statistics
@@ -44,6 +45,10 @@ _COLUMNS: Final = 98
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns an exit code that is not 0 if the check fails."""
+    if args.store is not None:
+        raise errors.UsageError(
+            "the demo makes a store of its own", hint="Leave --store out; --keep DIR says where."
+        )
     found = [one.dialogue for one in imports.dialogues(args.data or SAMPLES)]
     plans = demo_plan.make_plans(found, WRITERS)
     if not all(len(plan) > RETRIED for plan in plans):
@@ -286,20 +291,29 @@ def _print_file(folder: str, path: str) -> None:
 
 
 def _print_next(kept: str | None, session_id: str) -> None:
-    print("\nNext, copy:\n")
+    program = _program()
+    print("\nTry next:\n")
     if kept is None:
-        print("  plainstate demo --keep demo-state    # the same, and the store stays")
+        again = shlex.join([*program, "demo", "--keep", "demo-state"])
+        print(f"  {again}    # the same, and the store stays")
         return
-    import shlex
+    store = os.path.relpath(kept)
+    for command in (
+        [*program, "--store", store, "sessions"],
+        [*program, "--store", store, "show", f"sessions/{session_id}.json"],
+        ["ls", "-lR", store],
+    ):
+        print("  " + shlex.join(command))
 
+
+def _program() -> list[str]:
+    """How this program was called, so that the same one runs again, also from outside PATH."""
     called = sys.argv[0]
-    program = "plainstate"
-    if os.path.basename(called) == program and os.path.isabs(called):
-        program = os.path.relpath(called)  # the one of this environment
-    start = f"{shlex.quote(program)} --store {shlex.quote(os.path.relpath(kept))}"
-    print(f"  {start} sessions")
-    print(f"  {start} show sessions/{shlex.quote(session_id)}")
-    print(f"  ls -lR {shlex.quote(os.path.relpath(kept))}")
+    if os.path.basename(called) == "__main__.py":
+        return [sys.executable, "-m", "plainstate"]
+    if os.path.basename(called) == "plainstate" and os.sep in called:
+        return [os.path.relpath(called)]
+    return ["plainstate"]
 
 
 def _say(text: str) -> None:

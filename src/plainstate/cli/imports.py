@@ -26,6 +26,9 @@ BATCH: Final = 64
 """Sessions in memory at once: enough for the threads, few enough to begin before all is read."""
 
 
+_SHOWN: Final = 10
+"""How many ids are printed."""
+
 Outcome: TypeAlias = bool | errors.AlreadyExistsError
 """Whether a session was created, or why it cannot be."""
 
@@ -50,14 +53,16 @@ def run(args: argparse.Namespace) -> None:
         for path in args.files:
             for batch in _batches(dialogues(path)):
                 sessions = [_session(found, args.user) for found in batch]
-                for session, outcome in zip(sessions, _store_all(store, sessions), strict=True):
-                    if (
-                        isinstance(outcome, errors.AlreadyExistsError)
-                        and args.on_existing == "fail"
-                    ):
-                        raise outcome
-                    tally.count(session, outcome)
-                progress.update(batch[-1].fraction, f"{path}: {tally.imported:,} sessions")
+                outcomes = _store_all(store, sessions)
+                for found, session, outcome in zip(batch, sessions, outcomes, strict=True):
+                    if isinstance(outcome, errors.AlreadyExistsError):
+                        conflict = _with_place(outcome, found.where)
+                        if args.on_existing == "fail":
+                            raise conflict
+                        tally.skip(session, conflict.message)
+                    else:
+                        tally.count(session, created=outcome)
+                progress.update(batch[-1].fraction, f"{path}: {len(tally.imported):,} sessions")
     if args.json:
         render.json_document(tally.as_json())
     else:
@@ -68,35 +73,46 @@ class Tally:
     """What an import did."""
 
     def __init__(self) -> None:
-        self.imported = self.messages = self.unchanged = 0
+        self.imported: list[str] = []
+        self.messages = self.unchanged = 0
         self.skipped: list[Json] = []
 
-    def count(self, session: Session, outcome: Outcome) -> None:
-        """Adds one session, and whether it was created or why not."""
-        if isinstance(outcome, errors.AlreadyExistsError):
-            self.skipped.append({"session": str(session.id), "reason": outcome.message})
-        elif outcome:
-            self.imported += 1
+    def count(self, session: Session, *, created: bool) -> None:
+        """Adds one session that is there now."""
+        if created:
+            self.imported.append(str(session.id))
             self.messages += len(session.user_messages) + len(session.agent_responses)
         else:
             self.unchanged += 1
 
+    def skip(self, session: Session, reason: str) -> None:
+        """Adds one that could not be stored."""
+        self.skipped.append({"session": str(session.id), "reason": reason})
+
     def as_json(self) -> Json:
         """For programs."""
         return {
-            "imported": self.imported,
+            "imported": len(self.imported),
             "messages": self.messages,
+            "sessions": self.imported,
             "unchanged": self.unchanged,
             "skipped": self.skipped,
         }
 
     def print(self, seconds: float) -> None:
         """For people."""
-        sessions = render.plural(self.imported, "session")
-        messages = render.plural(self.messages, "message")
-        print(f"imported {sessions} with {messages} in {seconds:.1f} s")
-        if self.unchanged:
-            print(f"{render.plural(self.unchanged, 'session')} already there")
+        if self.imported:
+            sessions = render.plural(len(self.imported), "session")
+            messages = render.plural(self.messages, "message")
+            print(f"imported {sessions} with {messages} in {seconds:.1f} s:")
+            for session_id in self.imported[:_SHOWN]:
+                print(f"  {session_id}")
+            if len(self.imported) > _SHOWN:
+                print(f"  … and {len(self.imported) - _SHOWN:,} more")
+            if self.unchanged:
+                print(f"{self.unchanged:,} unchanged")
+        else:
+            print(f"nothing new: {self.unchanged:,} unchanged")
         for one in self.skipped:
             print(f"skipped: {render.one_line(one['reason'])}")
 
@@ -143,9 +159,16 @@ def store_session(store: StateStore, session: Session) -> bool:
         if _source(document.value) == _source(tree):  # never `None`: this one is imported
             return False
     raise errors.AlreadyExistsError(
-        f"session {session.id} exists with another content",
+        f'session "{session.id}" exists with other content',
         hint="--on-existing skip leaves it as it is; or import into another store.",
         document=f"sessions/{session.id}",
+    )
+
+
+def _with_place(error: errors.AlreadyExistsError, where: str) -> errors.AlreadyExistsError:
+    """The same error, with the place of the conversation that could not be stored."""
+    return errors.AlreadyExistsError(
+        f"{where}: {error.message}", hint=error.hint, document=error.document
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plainstate import errors, open_store
 
@@ -13,10 +13,21 @@ if TYPE_CHECKING:
     from plainstate import StateStore
     from plainstate.types import Kind
 
-__all__ = ["Place", "existing_store", "locate", "missing", "parse_doc", "store_for_writing"]
+__all__ = [
+    "DEFAULT_STORE",
+    "SUFFIXES",
+    "Place",
+    "existing_store",
+    "locate",
+    "missing",
+    "parse_doc",
+    "store_for_writing",
+]
 
-_SUFFIXES: dict[str, Kind] = {".json": "json", ".md": "markdown"}
-_KINDS: tuple[Kind, ...] = ("json", "markdown")
+DEFAULT_STORE: Final = "./state"
+
+SUFFIXES: Final[dict[Kind, str]] = {"json": ".json", "markdown": ".md"}
+"""What the plain file of a document ends in."""
 
 
 class Place(NamedTuple):
@@ -32,7 +43,7 @@ class Place(NamedTuple):
 
 def store_for_writing(args: argparse.Namespace) -> StateStore:
     """The store that `--store` names; created with the first write."""
-    return open_store(args.store)
+    return open_store(_named(args))
 
 
 def existing_store(args: argparse.Namespace) -> StateStore:
@@ -41,16 +52,34 @@ def existing_store(args: argparse.Namespace) -> StateStore:
     Raises:
         NotFoundError: it is not.
     """
-    store = open_store(args.store)
+    named = _named(args)
+    store = open_store(named)
     path = store.url.removeprefix("file://")
     if path != store.url and not os.path.lexists(path):
         store.close()
         raise errors.NotFoundError(
-            f"no store at {args.store}",
+            f"no store at {named}",
             hint="Name it with --store or PLAINSTATE_STORE; `put` and `import` create one.",
             document="",
         )
     return store
+
+
+def _named(args: argparse.Namespace) -> str:
+    """The store as the user names it.
+
+    Raises:
+        UsageError: it is in memory, where nothing is at the start or stays at the end.
+    """
+    named: str | None = args.store
+    if named is None:
+        named = os.environ.get("PLAINSTATE_STORE") or DEFAULT_STORE
+    if named == "memory:":
+        raise errors.UsageError(
+            "a store in memory would be gone when this command ends",
+            hint="Name a folder with --store or PLAINSTATE_STORE.",
+        )
+    return named
 
 
 def parse_doc(text: str, kind: Kind | None = None) -> Place:
@@ -73,7 +102,7 @@ def parse_doc(text: str, kind: Kind | None = None) -> Place:
             f"{text!r} names no document", hint="DOC is CATEGORY/NAME, like notes/plan."
         )
     if kind is None:
-        for suffix, meant in _SUFFIXES.items():
+        for meant, suffix in SUFFIXES.items():
             if name.endswith(suffix):
                 return Place(category, name.removesuffix(suffix), meant)
     return Place(category, name, kind)
@@ -86,7 +115,7 @@ def locate(store: StateStore, place: Place) -> Kind:
         NotFoundError: none.
         UsageError: both, and the place does not say which.
     """
-    kinds = _KINDS if place.kind is None else (place.kind,)
+    kinds = SUFFIXES if place.kind is None else (place.kind,)
     present = [kind for kind in kinds if store.exists(place.category, place.name, kind=kind)]
     if not present:
         raise missing(place)

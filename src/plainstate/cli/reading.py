@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plainstate import errors
 from plainstate.cli import places, render, transcript
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from plainstate.types import Json, Kind
 
 __all__ = ["cat", "ls", "sessions", "sessions_table", "show"]
+
+# A summary has the first 80 characters at most, without saying whether that is all: less is
+# shown, so that what is cut always ends in an ellipsis.
+_ABOUT_COLUMNS: Final = 72
 
 
 def show(args: argparse.Namespace) -> None:
@@ -45,27 +49,29 @@ def ls(args: argparse.Namespace) -> None:
     """`plainstate ls [CATEGORY]`: what is in the store."""
     with places.existing_store(args) as store:
         if args.category is None:
-            counts = [(name, len(store.list_category(name))) for name in store.list_categories()]
+            counts = [(name, len(_documents(store, name))) for name in store.list_categories()]
             if args.json:
                 for name, count in counts:
                     render.json_line({"category": name, "documents": count})
             elif counts:
                 rows = [(name, f"{count:,}") for name, count in counts]
                 print(render.table(("CATEGORY", " DOCUMENTS"), rows))
+            else:
+                print("no documents")
             return
         category = args.category.rstrip("/")
-        names = store.list_category(category)
-        if not names:
+        found = _documents(store, category)
+        if not found:
             raise errors.NotFoundError(
                 f"no documents in {category}",
                 hint="`plainstate ls` lists the categories.",
                 document=category,
             )
-    for name in names:
+    for name, kind in found:
         if args.json:
-            render.json_line({"document": f"{category}/{name}"})
+            render.json_line({"document": f"{category}/{name}", "kind": kind})
         else:
-            print(f"{category}/{name}")
+            print(f"{category}/{name}{places.SUFFIXES[kind]}")
 
 
 def cat(args: argparse.Namespace) -> None:
@@ -94,6 +100,8 @@ def sessions(args: argparse.Namespace) -> None:
             render.json_line(_summary_json(summary))
     elif found:
         print(sessions_table(found))
+    else:
+        print("no sessions")
 
 
 def sessions_table(found: list[SessionSummary]) -> str:
@@ -110,7 +118,7 @@ def _session_row(summary: SessionSummary) -> tuple[str, ...]:
         summary.user_id,
         f"{summary.message_count:,}",
         render.instant(summary.updated_at),
-        summary.title or summary.preview,
+        render.fit(render.one_line(summary.title or summary.preview), _ABOUT_COLUMNS),
     )
 
 
@@ -128,6 +136,15 @@ def _summary_json(summary: SessionSummary) -> Json:
         "active_seed_id": summary.active_seed_id,
         "damaged": summary.damaged,
     }
+
+
+def _documents(store: StateStore, category: str) -> list[tuple[str, Kind]]:
+    """The documents of a category in order: one name may stand for one of each kind."""
+    return sorted(
+        (name, kind)
+        for kind in places.SUFFIXES
+        for name in store.list_category(category, kind=kind)
+    )
 
 
 def _size(value: Json) -> list[str]:

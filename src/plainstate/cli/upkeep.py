@@ -25,9 +25,8 @@ def checkpoint(args: argparse.Namespace) -> None:
 def resolve(args: argparse.Namespace) -> None:
     """`plainstate resolve DOC --take file|journal`: settles an edit by hand."""
     place = places.parse_doc(args.doc, args.kind)
-    # Its kind is not looked up: reading a document in conflict is what fails.
-    kind = place.kind or "json"
     with places.existing_store(args) as store:
+        kind = places.locate(store, place)
         commit = store.resolve(place.category, place.name, take=args.take, kind=kind)
     if args.json:
         render.json_line(

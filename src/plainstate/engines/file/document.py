@@ -105,7 +105,7 @@ class FileDocument(Folding):
     def commit(self, group: Sequence[Pending]) -> None:
         """Commits a group of changes with one write and one sync; each learns its outcome."""
         while True:
-            staged = Staged(self, self._services.now, self._services.make_id)
+            staged = Staged(self, self.load, self._services.now, self._services.make_id)
             try:
                 staged.add_all(group)
                 break

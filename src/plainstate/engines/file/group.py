@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from plainstate.core import patch, record, summary
-from plainstate.errors import ConflictError, PatchFailedError
-from plainstate.types import ABSENT, Commit, Head, Json
+from plainstate.core import patch, record
+from plainstate.engines.file.position import check_expected, duplicate
+from plainstate.errors import PatchFailedError
+from plainstate.types import Commit, Head, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from plainstate.engines.file.document import FileDocument
-    from plainstate.types import Change, DocumentId, Patch
+    from plainstate.engines.file.state import DocumentState
+    from plainstate.types import Change, Patch
 
-__all__ = ["MovedError", "Pending", "Position", "Staged", "check_expected", "duplicate"]
+__all__ = ["MovedError", "Pending", "Staged"]
 
 
 class MovedError(Exception):
@@ -53,31 +54,6 @@ class Pending:
         return self.result
 
 
-class Position(Struct, frozen=True):
-    """Where a document stands: what its next line continues from.
-
-    Attributes:
-        seq: number of the last transaction.
-        version: the current version, `None` if the document is absent.
-        summary: a session's summary; `None` elsewhere, or where only the value can tell.
-    """
-
-    seq: int
-    version: str | None
-    summary: dict[str, Json] | None = None
-
-    def after(self, document: DocumentId, version: str, operations: Patch) -> Position:
-        """The position behind one more transaction."""
-        return Position(self.seq + 1, version, self._summary_after(document, operations))
-
-    def _summary_after(self, document: DocumentId, operations: Patch) -> dict[str, Json] | None:
-        if not summary.is_session(document):
-            return None
-        if self.version is None and len(operations) == 1:
-            return summary.summarize(operations[0].get("value"))
-        return None if self.summary is None else summary.advance(self.summary, operations)
-
-
 class Staged:
     """Lines that are encoded but not yet written.
 
@@ -89,13 +65,18 @@ class Staged:
     """
 
     def __init__(
-        self, author: FileDocument, now: Callable[[], str], make_id: Callable[[], str]
+        self,
+        author: DocumentState,
+        load: Callable[[], Json],
+        now: Callable[[], str],
+        make_id: Callable[[], str],
     ) -> None:
         self.position = author.position
         self.check = author.chain_start()
         self.lines: list[bytes] = []
         self.ids: dict[str, str] = {}
         self._author = author
+        self._load_stored = load
         self._now = now
         self._make_id = make_id
         self._outcomes: list[tuple[Pending, Commit]] = []
@@ -183,7 +164,7 @@ class Staged:
 
     def _load(self) -> Json:
         if not self._loaded:
-            self._value = self._author.load()
+            self._value = self._load_stored()
             for operations in self._patches:
                 self._value = patch.apply(self._value, copy.deepcopy(operations))
             self._loaded = True
@@ -201,36 +182,3 @@ class Staged:
             error.document = str(self._author.id)
             error.current = self.position.version
             raise
-
-
-def check_expected(document: DocumentId, expected: str | None, current: str | None) -> None:
-    """Refuses a change that was made against another version.
-
-    Raises:
-        ConflictError: `expected` is not `current`.
-    """
-    if expected is not None and expected != (current or ABSENT):
-        raise ConflictError(
-            f"{document} is at version {current or 'none (absent)'}, not at {expected}",
-            hint="Read it again, apply your change to what is there now, and retry.",
-            document=str(document),
-            expected=expected,
-            current=current,
-        )
-
-
-def duplicate(document: DocumentId, tx_id: str, version: str | None) -> Commit:
-    """The report of a transaction that was committed before (J-8).
-
-    Raises:
-        ConflictError: whether it was cannot be known any more.
-    """
-    if version is None:
-        raise ConflictError(
-            f"{document} was edited by hand right after {tx_id}, before anybody saw it take effect",
-            hint="Look at the document; if the change is missing, make it again with a new tx_id.",
-            document=str(document),
-            expected=None,
-            current=None,
-        )
-    return Commit(int(version.partition("-")[0]), version, tx_id, duplicate=True)

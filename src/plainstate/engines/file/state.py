@@ -15,8 +15,8 @@ import msgspec
 from plainstate.core import codec, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
-from plainstate.engines.file.group import Position, check_expected, duplicate
 from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.reader import (
     FileSnapshot,
     Reading,

@@ -1,0 +1,43 @@
+"""What to do about an error, said in commands: the library's own hints speak of Python."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from plainstate.errors import PlainstateError
+
+__all__ = ["hint"]
+
+# A hint of the library that has these words is replaced.
+_IN_COMMANDS: Final = {
+    "StateStore.resolve": "Both are kept. Restore the file, or choose: "
+    "`plainstate resolve {doc} --take file` (or journal).",
+    "salvage": "`plainstate cat {doc} --salvage` prints what is intact; "
+    "restore the file from a copy, or move it aside.",
+    "load_json": "Correct the file by hand or restore it; `plainstate cat {doc}` prints it.",
+    "StateStore.rename": "Move it back beside its document, or aside; "
+    "`plainstate mv` renames documents.",
+    "max_write_bytes": "Split it, or keep large data in files of its own.",
+    "max_open_documents": "Too many open files: raise the limit (ulimit -n).",
+    "same tx_id": "Check the disk; `plainstate show {doc}` then says what is stored.",
+    "list_category": "`plainstate ls` lists what is there.",
+}
+
+
+def hint(error: PlainstateError) -> str:
+    """The hint of an error for somebody at a terminal.
+
+    Example:
+        >>> from plainstate.errors import DamagedError
+        >>> damaged = DamagedError("…", hint="salvage reads it", path="n/a.jsonl", line=2)
+        >>> hint(damaged).partition(";")[0]
+        '`plainstate cat n/a.json --salvage` prints what is intact'
+    """
+    # The file rather than the document: its suffix says which of two is meant.
+    file = str(getattr(error, "path", "")).removesuffix("l")  # a journal's: .jsonl, .mdl
+    for words, said in _IN_COMMANDS.items():
+        if words in error.hint:
+            return said.format(doc=shlex.quote(file))
+    return error.hint

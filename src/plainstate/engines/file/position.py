@@ -1,0 +1,74 @@
+"""Where a document stands, and what may not be committed on top of that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from plainstate.core import summary
+from plainstate.errors import ConflictError
+from plainstate.types import ABSENT, Commit, Json
+
+if TYPE_CHECKING:
+    from plainstate.types import DocumentId, Patch
+
+__all__ = ["Position", "check_expected", "duplicate"]
+
+
+class Position(Struct, frozen=True):
+    """Where a document stands: what its next line continues from.
+
+    Attributes:
+        seq: number of the last transaction.
+        version: the current version, `None` if the document is absent.
+        summary: a session's summary; `None` elsewhere, or where only the value can tell.
+    """
+
+    seq: int
+    version: str | None
+    summary: dict[str, Json] | None = None
+
+    def after(self, document: DocumentId, version: str, operations: Patch) -> Position:
+        """The position behind one more transaction."""
+        return Position(self.seq + 1, version, self._summary_after(document, operations))
+
+    def _summary_after(self, document: DocumentId, operations: Patch) -> dict[str, Json] | None:
+        if not summary.is_session(document):
+            return None
+        if self.version is None and len(operations) == 1:
+            return summary.summarize(operations[0].get("value"))
+        return None if self.summary is None else summary.advance(self.summary, operations)
+
+
+def check_expected(document: DocumentId, expected: str | None, current: str | None) -> None:
+    """Refuses a change that was made against another version.
+
+    Raises:
+        ConflictError: `expected` is not `current`.
+    """
+    if expected is not None and expected != (current or ABSENT):
+        raise ConflictError(
+            f"{document} is at version {current or 'none (absent)'}, not at {expected}",
+            hint="Read it again, apply your change to what is there now, and retry.",
+            document=str(document),
+            expected=expected,
+            current=current,
+        )
+
+
+def duplicate(document: DocumentId, tx_id: str, version: str | None) -> Commit:
+    """The report of a transaction that was committed before (J-8).
+
+    Raises:
+        ConflictError: whether it was cannot be known any more.
+    """
+    if version is None:
+        raise ConflictError(
+            f"{document} was edited by hand right after {tx_id}, before anybody saw it take effect",
+            hint="Look at the document; if the change is missing, make it again with a new tx_id.",
+            document=str(document),
+            expected=None,
+            current=None,
+        )
+    return Commit(int(version.partition("-")[0]), version, tx_id, duplicate=True)
