@@ -6,18 +6,21 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean FORCE
+.PHONY: help demo test lint types format powercut powercut-selftest clean FORCE
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
 
-# The shell reads DATA from its environment, so that any path arrives as it is.
+# The shell reads DATA from its environment, so that any path arrives as it is.  The store of the
+# last run is put back where this one is refused before it makes its own.
 demo: .venv/ready ## see it work, in .cache/demo; DATA=file.json: on your conversations
-	@rm -rf .cache/demo
-	@.venv/bin/plainstate demo --keep=.cache/demo $${DATA:+"--data=$$DATA"}
+	@rm -rf .cache/demo.old; [ ! -d .cache/demo ] || mv .cache/demo .cache/demo.old
+	@.venv/bin/plainstate demo --keep=.cache/demo $${DATA:+"--data=$$DATA"}; code=$$?; \
+	[ -d .cache/demo ] || [ ! -d .cache/demo.old ] || mv .cache/demo.old .cache/demo; \
+	rm -rf .cache/demo.old; exit $$code
 
 test: lint types ## everything CI checks: lint, types, layers, tests, doctests
-	$(PY) -m pytest -n 2 --doctest-modules tests src
+	$(PY) -m pytest -n 2 -rs --doctest-modules tests src
 
 lint: .venv/ready ## style and formatting
 	$(PY) -m ruff check
@@ -30,9 +33,19 @@ format: .venv/ready ## rewrite the code in the project's format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
+# How often, where, and how many disk writes of each run fail; see proof/README.md.
+CUTS := 300
+FS := ext4,ext4-noalloc,xfs,btrfs
+EIO := 0
+powercut: .venv/ready ## cut the power below a real file system: CUTS= FS= EIO=; needs root
+	$(PY) -m proof.powercut --cuts=$(CUTS) --fs=$(FS) --eio=$(EIO) --keep=.cache/powercut
+
+powercut-selftest: .venv/ready ## show that powercut finds a store that was broken on purpose
+	$(PY) -m proof.powercut --selftest --cuts=40 --fs=ext4-noalloc,ext4,btrfs,xfs
+
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools proof -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Asked every time, because make cannot see that the checkout was moved or that `python3` is
 # another one now; an environment that is ready costs a few milliseconds.

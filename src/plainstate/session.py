@@ -47,7 +47,6 @@ __all__ = [
     "Session",
     "SessionId",
     "SessionSummary",
-    "check_session_value",
     "last_turn",
 ]
 

@@ -69,7 +69,8 @@ def test_what_to_try_next_runs_as_printed(installed, called):
     command = [sys.executable, "-m", "plainstate"] if called == "-m" else [called]
     first = command[0].format(here=installed)
     keep = ["demo", "--keep", "my store"]
-    done = subprocess.run([first, *command[1:], *keep], capture_output=True, text=True, check=True)
+    done = subprocess.run([first, *command[1:], *keep], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout, done.stderr)
     lines = done.stdout.partition("\nTry next:\n\n")[2].splitlines()
     assert [shlex.split(line)[-2:] for line in lines[:2]] == [
         ["my store", "sessions"],
@@ -84,8 +85,9 @@ def test_what_to_try_next_runs_as_printed(installed, called):
 
 def test_without_keep_the_same_can_be_had_again(installed):
     done = subprocess.run(
-        [".venv/bin/plainstate", "demo"], capture_output=True, text=True, check=True
+        [".venv/bin/plainstate", "demo"], capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, (done.stdout, done.stderr)
     line = done.stdout.partition("\nTry next:\n\n")[2].strip()
     assert line.startswith(".venv/bin/plainstate demo --keep demo-state ")
     assert sorted(os.listdir(installed)) == [".venv"]

@@ -162,7 +162,7 @@ class AsyncTransaction:
             await settled(self.thread, self._transaction.begin)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
-                await settled(self.thread, self._transaction.end, commit=False)
+                await certain(self.thread, self._transaction.end, commit=False)
             self.thread.shutdown(wait=False)
             raise
         self._transaction.mark()
@@ -181,7 +181,7 @@ class AsyncTransaction:
         self.active = False
         _holder.set(self._before)
         try:
-            await settled(self.thread, self._transaction.end, commit=error is None)
+            await certain(self.thread, self._transaction.end, commit=error is None)
         finally:
             self.thread.shutdown(wait=False)
 
@@ -204,6 +204,18 @@ async def settled(
     except asyncio.CancelledError:
         if not future.cancel():
             await _until_done(waiting)
+        raise
+
+
+async def certain(
+    pool: ThreadPoolExecutor, method: Callable[..., T], *args: Any, **options: Any
+) -> T:
+    """As `settled`, but the call is never called off: a lock has to be given back."""
+    waiting = asyncio.wrap_future(pool.submit(copy_context().run, method, *args, **options))
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await _until_done(waiting)
         raise
 
 

@@ -25,9 +25,9 @@ WRITERS: Final = 8
 BATCH: Final = 64
 """Sessions in memory at once: enough for the threads, few enough to begin before all is read."""
 
-
 _SHOWN: Final = 10
 """How many ids are printed."""
+
 
 Outcome: TypeAlias = bool | errors.AlreadyExistsError
 """Whether a session was created, or why it cannot be."""

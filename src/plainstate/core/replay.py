@@ -110,6 +110,11 @@ def _edited(
     if waiting and waiting[-1].deletes:
         waiting = []
     seq = records[-1].seq + 1
+    announced = _head(records[last])
+    if not behind and snapshot is not None and announced.version is not None:
+        number, _, tag = announced.version.partition("-")
+        if number == str(announced.seq) and announced.tx is None and tag == snapshot.digest()[:8]:
+            seq = announced.seq  # the fold of this very edit was cut off
     version = None if snapshot is None else f"{seq}-{snapshot.digest()[:8]}"
     return Basis("edited", _head(records[base]), waiting, seq, version, provable or not waiting)
 

@@ -120,7 +120,10 @@ def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
 
 def _preview(message: Json) -> str:
     content = message.get("content") if isinstance(message, dict) else None
-    return " ".join(content[:_PREVIEW_CHARACTERS].split()) if isinstance(content, str) else ""
+    if not isinstance(content, str):
+        return ""
+    text = " ".join(content[: 4 * _PREVIEW_CHARACTERS].split())
+    return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
 
 
 def _time(message: Json) -> str:

@@ -52,6 +52,8 @@ class FileDocument(Folding):
         self._complete = []
         if self._suspect:
             self._trust_again()
+        if self._stale:
+            self.close()
         growth = None if self._journal is None else self._journal.growth()
         if self._journal is None or growth is None:
             self._open()
@@ -67,6 +69,8 @@ class FileDocument(Folding):
         Raises:
             EditConflictError: an edit by hand needs a decision.
         """
+        if self._stale:
+            self.catch_up()
         status = self._disk.fs.stat(self._snapshot_path)
         deleted = self._lines_behind > 0 and self.position.version is None
         seen = "absent" if status is None else stamp_of(status)
@@ -136,12 +140,13 @@ class FileDocument(Folding):
 
     def sync(self) -> None:
         """Makes lines durable that were written without a sync."""
-        if self._journal is not None and self.unsynced:
+        if self._journal is not None and self.position.seq > self.synced_seq:
             try:
                 self._journal.sync()
             except OSError:
                 self._suspect = True
                 raise
+            self.synced_seq = self.position.seq
         self.unsynced = False
 
     def delete(self, *, tx_id: str | None, expected: str | None) -> Commit | None:
@@ -181,6 +186,7 @@ class FileDocument(Folding):
         self._names_durable = self._edited_at_rest = False
         self._verified = "unknown"
         self._disk.check_folder(self.id.category)
+        self._unproven = None
         path = self._disk.journal(self.id)
         records: Sequence[Record] = []
         if self._disk.fs.stat(path) is not None:
@@ -196,6 +202,7 @@ class FileDocument(Folding):
         if records:
             self._complete = records
             self._follow(records)
+            self._stale = False
             return
         if self._journal is not None:  # its creation was cut off; the bytes are set aside
             self.close()
@@ -203,6 +210,7 @@ class FileDocument(Folding):
             self.sync_folder()
         self.has_journal = False
         self._adopt_resting()
+        self._stale = False
 
     def _accept(self, read: record.Journal) -> Sequence[Record]:
         """Refuses damage, and sets a torn tail aside (J-5)."""

@@ -189,14 +189,14 @@ class FileEngine:
             entry = self._borrow(document)
             try:
                 self._commit_in_turn(entry, pending)
+                if durability == "periodic":  # before anybody may forget the entry
+                    with self._mutex:
+                        self._unsynced.add(document)
             finally:
                 self._entries.give_back(entry)
             commit = pending.outcome()
-        if durability == "periodic":
-            with self._mutex:
-                self._unsynced.add(document)
-            if self._background is not None:
-                self._background.hurry()
+        if durability == "periodic" and self._background is not None:
+            self._background.hurry()
         return commit
 
     def replace(
@@ -309,6 +309,7 @@ class FileEngine:
         except (OSError, PlainstateError):
             # the commit stands; the fold is tried again later, and reported by checkpoint and close
             entry.file.postpone_fold()
+            entry.file.distrust()
 
     @contextmanager
     def _writing(self, document: DocumentId, *, internal: bool = False) -> Iterator[FileDocument]:
@@ -336,14 +337,18 @@ class FileEngine:
     def _finish(self, entry: Entry, lock_file: LockFile, *, failed: bool = False) -> None:
         """Notes what there is to fold, and lets others write."""
         document = entry.file.id
-        with self._mutex:
-            if entry.file.has_journal and (not failed or document in self._to_fold):
-                now = time.monotonic()
-                oldest = self._to_fold[document].oldest if document in self._to_fold else now
-                self._to_fold[document] = _Waiting(oldest, now)
-            elif not failed:
-                self._to_fold.pop(document, None)
-        entry.lock.release(lock_file)
+        try:
+            if failed:
+                entry.file.distrust()
+            with self._mutex:
+                if entry.file.has_journal and (not failed or document in self._to_fold):
+                    now = time.monotonic()
+                    oldest = self._to_fold[document].oldest if document in self._to_fold else now
+                    self._to_fold[document] = _Waiting(oldest, now)
+                elif not failed:
+                    self._to_fold.pop(document, None)
+        finally:
+            entry.lock.release(lock_file)
 
     def _borrow(self, document: DocumentId, *, internal: bool = False) -> Entry:
         refuse_if_held(self, document)
@@ -392,12 +397,15 @@ class FileEngine:
                     self._inherit()
                 clean = True
         finally:
-            self._entries.forget_all()
-            with self._errors():
-                if self._lock_file is not None:
-                    self._lock_file.close()
-                if self._registration is not None:
-                    self._registration.leave(clean=clean)
+            self._entries.when_unused(lambda *, at_once: self._let_go(clean=clean and at_once))
+
+    def _let_go(self, *, clean: bool) -> None:
+        self._entries.forget_all()
+        with self._errors():
+            if self._lock_file is not None:
+                self._lock_file.close()
+            if self._registration is not None:
+                self._registration.leave(clean=clean)
 
     def _inherit(self) -> None:
         """Folds and sweeps what crashed writers left."""
@@ -465,7 +473,7 @@ class FileEngine:
                 work(entry.file)
         except (OSError, PlainstateError):
             # nothing is lost, the journal holds it; checkpoint and close report what stays
-            entry.file.postpone_fold()
+            return False
         finally:
             self._entries.give_back(entry)
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.locks import DocumentLock
@@ -34,6 +34,13 @@ class Entry:
         self.users = 0
 
 
+class LastWork(Protocol):
+    """What a closed handle does last."""
+
+    def __call__(self, *, at_once: bool) -> None:
+        """`at_once`: nobody was using it any more when it was closed."""
+
+
 class Entries:
     """Makes, keeps and forgets entries.
 
@@ -50,6 +57,7 @@ class Entries:
         self._idle = threading.Condition(mutex)
         self._users = 0
         self._closed = False
+        self._last_work: LastWork | None = None
         self._entries: OrderedDict[DocumentId, Entry] = OrderedDict()
 
     def borrow(
@@ -82,14 +90,30 @@ class Entries:
         with self._mutex:
             entry.users -= 1
             self._users -= 1
+            last_work = None
             if self._closed and not self._users:
                 self._idle.notify_all()
+                last_work, self._last_work = self._last_work, None
+        if last_work is not None:
+            last_work(at_once=False)
 
     def close(self, timeout_s: float) -> None:
         """Refuses new users and waits for those there are."""
         with self._mutex:
             self._closed = True
             self._idle.wait_for(lambda: not self._users, timeout_s)
+
+    def when_unused(self, work: LastWork) -> None:
+        """Does the last work of a closed handle: at once, or when its last user is done.
+
+        Who is still inside a transaction keeps its lock and its journal until then.
+        """
+        with self._mutex:
+            unused = not self._users
+            if not unused:
+                self._last_work = work
+        if unused:
+            work(at_once=True)
 
     def forget_all(self) -> None:
         """Closes every journal."""

@@ -71,7 +71,12 @@ class Folding(DocumentState):
         used_id = tx_id or self._services.make_id()
         head = self._make_head(seq, version, reference, value, used_id)
         # a new file without a head counts as put there by hand: same number, same version
-        unannounced = not tx_id and self.position.version is None and self._journal is None
+        unannounced = (
+            not tx_id
+            and self.position.version is None
+            and self._journal is None
+            and not self._edited_at_rest  # its removal by hand has no number on disk yet
+        )
         outgrown = self._lines_behind > 0
         self._install(temp, None if unannounced else head)
         self._remember(used_id, version)
@@ -93,21 +98,24 @@ class Folding(DocumentState):
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
-        commit = target.await_snapshot(reference, self._head)
+        head = target.await_snapshot(reference, self._head)
         self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
         target.sync_folder()
         self.sync_folder()
-        return commit
+        with target._postponing():
+            # only now: ids of a document that has not come would be taken for known
+            recent = {**target.recent, **self._head.recent}
+            target._put_resting(msgspec.structs.replace(head, recent=recent))
+        return Commit(head.seq, str(head.version), self._services.make_id())
 
-    def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> Commit:
+    def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
         """Prepares a resting head for a snapshot that is about to be moved here."""
         self._disk.make_folder(self.id.category)
         seq = self.position.seq + 1
-        version = f"{seq}-{snapshot.digest[:8]}"
-        self.recent.update(source.recent)
-        head = self._make_head(seq, version, snapshot, None)
-        self._put_resting(msgspec.structs.replace(head, summary=source.summary))
-        return Commit(seq, version, self._services.make_id())
+        head = self._make_head(seq, f"{seq}-{snapshot.digest[:8]}", snapshot, None)
+        head = msgspec.structs.replace(head, summary=source.summary)
+        self._put_resting(head)
+        return head
 
     def resolve(self, take: Side) -> Commit:
         """Settles a conflict between an edit by hand and waiting transactions."""

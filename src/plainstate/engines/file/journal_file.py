@@ -127,8 +127,15 @@ class JournalFile:
         self._lines += lines
 
     def sync(self) -> None:
-        """Makes earlier unsynced lines durable."""
-        self._disk.fs.sync(self._fd)
+        """Makes earlier unsynced lines durable, in a new file if need be (J-9).
+
+        Raises:
+            OutcomeUnknownError: that failed too.
+        """
+        try:
+            self._disk.fs.sync(self._fd)
+        except OSError:
+            self.rewrite()
 
     def rewrite(self) -> None:
         """Moves the intact lines to a new file that takes this one's place.

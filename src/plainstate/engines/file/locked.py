@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from plainstate.engines.file.group import MovedError, Pending
 from plainstate.types import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -33,7 +34,7 @@ class LockedFile:
 
     @property
     def head(self) -> Head:
-        with self._errors():
+        with self._guarded():
             self._file.settle()
         at = self._file.position
         return Head(
@@ -50,19 +51,28 @@ class LockedFile:
             return patch
 
         pending = Pending(change, tx_id, None, sync=True)
-        with self._errors():
+        with self._guarded():
             self._file.settle()
             self._file.commit([pending])
             return pending.outcome()
 
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
-        with self._errors():
+        with self._guarded():
             self._file.settle()
             return self._file.replace(value, tx_id=tx_id, expected=None)
 
     def resolve(self, take: Side) -> Commit:
-        with self._errors():
+        with self._guarded():
             return self._file.resolve(take)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._errors():
+            try:
+                yield
+            except BaseException:
+                self._file.distrust()
+                raise
 
     def release(self) -> None:
         if self._release is not None:
@@ -81,7 +91,7 @@ class LockedFile:
         self.release()
 
     def _load(self) -> Json:
-        with self._errors():
+        with self._guarded():
             while True:
                 try:
                     return self._file.load()

@@ -65,6 +65,7 @@ class DocumentState:
         _names_durable: the folder was synced since these files got their names.
         _suspect: after an unknown outcome nothing on the old descriptors counts.
         _fold_at: size from which on a fold that failed is tried again.
+        _stale: after a failure, what is known may lag behind the disk.
     """
 
     def __init__(self, services: Services, document: DocumentId) -> None:
@@ -87,12 +88,18 @@ class DocumentState:
         self._verified: tuple[int, int, int] | Literal["absent", "unknown"] = "unknown"
         self._edited_at_rest = False
         self._fold_at = 0
+        self._stale = False
 
     def close(self) -> None:
         """Closes the journal; the next `refresh` opens it again."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+
+    def distrust(self) -> None:
+        """After a failure or interruption: what is known may lag behind the disk; read it again."""
+        self._stale = True
+        self.close()
 
     def committed_before(self, tx_id: str | None, expected: str | None) -> Commit | None:
         """The first commit of `tx_id`, if it is remembered (J-8).
@@ -114,10 +121,9 @@ class DocumentState:
         if commit.seq > self.synced_seq:
             try:
                 self._journal.sync()
-            except OSError as error:
+            except OSError:
                 self._suspect = True
-                shown = self._disk.shown(self._disk.journal(self.id))
-                raise unknown_outcome(shown, error) from error
+                raise
             self.synced_seq = self.position.seq
             self.unsynced = False
         if not self._names_durable:
