@@ -41,7 +41,7 @@ powercut: .venv/ready ## cut the power below a real file system: CUTS= FS= EIO=;
 	$(PY) -m proof.powercut --cuts=$(CUTS) --fs=$(FS) --eio=$(EIO) --keep=.cache/powercut
 
 powercut-selftest: .venv/ready ## show that powercut finds a store that was broken on purpose
-	$(PY) -m proof.powercut --selftest --cuts=40 --fs=ext4-noalloc,ext4,btrfs,xfs
+	$(PY) -m proof.powercut --selftest --cuts=50 --fs=ext4-noalloc,ext4,btrfs,xfs
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist

@@ -84,7 +84,11 @@ class FileDocument(Folding):
         else:
             reading = self._read()
             if reading.basis.kind != "clean" or deleted:
-                if self._unproven is not None and reading.basis.kind == "edited":
+                if (
+                    self._unproven is not None
+                    and reading.snapshot is not None
+                    and (reading.basis.kind == "edited")
+                ):
                     self.recent[str(self._unproven.tx)] = None  # nobody can know any more
                 self._unproven = None
                 self._fold(reading, self._replay(reading))

@@ -100,6 +100,9 @@ class Folding(DocumentState):
             raise AssertionError("a document at rest has a snapshot")
         head = target.await_snapshot(reference, self._head)
         self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
+        if target.id.category != self.id.category:
+            # else btrfs brings it back under both names after a power cut
+            self._disk.sync_file(self._disk.snapshot(target.id))
         target.sync_folder()
         self.sync_folder()
         with target._postponing():

@@ -1,0 +1,123 @@
+"""The store, broken on purpose: a campaign that lets one of these pass proves nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from plainstate import Commit, StateStore
+from plainstate.engines.file.disk import Disk, stamp_of
+from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.journal_file import JournalFile
+from plainstate.fs.posix import PosixFileSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SABOTAGES", "Sabotage"]
+
+
+class Sabotage(NamedTuple):
+    """One broken part.
+
+    Attributes:
+        what: in words.
+        apply: breaks it in this process.
+        faults: disk writes that must fail for it to matter.
+    """
+
+    what: str
+    apply: Callable[[], None]
+    faults: int = 0
+
+
+def _put(owner: type, name: str, value: Callable[..., Any]) -> None:
+    setattr(owner, name, value)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Instead of a method."""
+
+
+def _fdatasync_off() -> None:
+    _put(PosixFileSystem, "sync", _nothing)
+
+
+def _folder_sync_off() -> None:
+    _put(PosixFileSystem, "sync_folder", _nothing)
+
+
+def _append_unsynced() -> None:
+    whole = JournalFile.append
+
+    def append(self: JournalFile, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+        del sync
+        whole(self, data, check, lines, sync=False)
+
+    _put(JournalFile, "append", append)
+
+
+def _snapshot_unsynced() -> None:
+    def write_temp(self: Disk, folder: str, data: bytes) -> tuple[str, tuple[int, int, int]]:
+        self._temps += 1
+        path = f"{folder}/{self._temp_prefix}{self._temps}"
+        fd = self.fs.open_append(path, create=True)
+        try:
+            self.write_all(fd, data)
+            return path, stamp_of(self.fs.stat_open(fd))
+        finally:
+            self.fs.close(fd)
+
+    _put(Disk, "write_temp", write_temp)
+
+
+def _failed_sync_repeated() -> None:
+    def sync(_: PosixFileSystem, fd: int) -> None:
+        try:
+            os.fdatasync(fd)
+        except OSError:
+            os.fdatasync(fd)  # succeeds, and saves nothing
+
+    _put(PosixFileSystem, "sync", sync)
+
+
+def _fold_unannounced() -> None:
+    _put(FileDocument, "_announce", _nothing)
+
+
+def _ids_lost_in_fold() -> None:
+    whole = FileDocument._make_head
+
+    def make_head(self: FileDocument, *args: Any) -> Any:
+        return msgspec.structs.replace(whole(self, *args), recent={})
+
+    _put(FileDocument, "_make_head", make_head)
+
+
+def _batch_in_parts() -> None:
+    whole = StateStore.append_messages
+
+    def append_messages(
+        self: StateStore, session_id: str, batch: list[Any], *, tx_id: str | None, user_id: str
+    ) -> Commit:
+        for one in batch[:-1]:
+            whole(self, session_id, [one], user_id=user_id)
+        return whole(self, session_id, batch[-1:], user_id=user_id, tx_id=tx_id)
+
+    _put(StateStore, "append_messages", append_messages)
+
+
+SABOTAGES: Final = {
+    "fdatasync-off": Sabotage("no file is synced", _fdatasync_off),
+    "folder-sync-off": Sabotage("no folder is synced", _folder_sync_off),
+    "append-unsynced": Sabotage("an append is acknowledged unsynced", _append_unsynced),
+    "snapshot-unsynced": Sabotage(
+        "a file is renamed before its data is synced", _snapshot_unsynced
+    ),
+    "failed-sync-repeated": Sabotage("a failed sync is repeated", _failed_sync_repeated, faults=10),
+    "fold-unannounced": Sabotage("no head is written before a snapshot", _fold_unannounced),
+    "ids-lost-in-fold": Sabotage("a fold forgets the transaction ids", _ids_lost_in_fold),
+    "batch-in-parts": Sabotage("a batch is one line for each message", _batch_in_parts),
+}

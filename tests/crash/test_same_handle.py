@@ -1,0 +1,216 @@
+"""A handle that knew a document goes on with it after something went wrong in between.
+
+Another process has changed the document since; then one system call fails, or the call is
+interrupted, and the same handle has to find out by itself how far it came.
+"""
+
+import errno
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+import scenarios
+from explore import faults, judge
+from harness import Run, Scenario, same_every_time
+from scenarios import A, B
+
+import plainstate
+from plainstate.testing.crashfs import CrashFileSystem, PowerCut
+
+Step = Callable[[Run], None]
+
+PACKAGE = plainstate.__path__[0]
+LOCKING = {"acquire", "release", "_finish", "_finishing", "__exit__", "end"}
+"""Where a lock is just being taken or given back, and Python cannot say which it is."""
+
+SAMPLES = 24
+"""Interruptions per scenario."""
+
+
+# --- what another process does meanwhile ----------------------------------------------
+
+
+def nothing(run: Run) -> None:
+    del run
+
+
+def append(run: Run) -> None:
+    run.append(A, "theirs;")
+
+
+def torn(run: Run) -> None:
+    run.append(A, "theirs;")
+    scenarios.tear(run)
+
+
+def begin_anew(run: Run) -> None:
+    """The journal is left with a head only, as behind a fold at the threshold."""
+    run.replace(A, "theirs;")
+    run.fold_floor(1)
+    run.replace(A, "theirs again;")
+    run.fold_floor(1 << 18)
+
+
+def edit(run: Run) -> None:
+    run.edit(A, "by hand")
+
+
+def begin_anew_and_edit(run: Run) -> None:
+    begin_anew(run)
+    edit(run)
+
+
+def delete(run: Run) -> None:
+    run.delete(A)
+
+
+def killed_fold(run: Run) -> None:
+    run.disk.spawn()
+    process = run.disk.spawn()
+    engine = run.open_engine(process)
+    process.crash_at(9)
+    with pytest.raises(PowerCut):
+        engine.checkpoint()
+    process.kill()
+
+
+CHANGES = [nothing, append, torn, begin_anew, edit, begin_anew_and_edit, delete, killed_fold]
+
+
+# --- what goes wrong ------------------------------------------------------------------
+
+
+def own_append(run: Run) -> None:
+    run.append(A, "own;")
+
+
+def own_replace(run: Run) -> None:
+    run.replace(A, "own;")
+
+
+def own_replace_with_id(run: Run) -> None:
+    run.replace(A, "own;", with_id=True)
+
+
+def own_delete(run: Run) -> None:
+    run.delete(A)
+
+
+def own_rename(run: Run) -> None:
+    if A in run.possible[0]:
+        run.rename(A, B)
+
+
+def own_checkpoint(run: Run) -> None:
+    run.checkpoint()
+
+
+OWN = [own_append, own_replace, own_replace_with_id, own_delete, own_rename, own_checkpoint]
+
+
+def meanwhile(change: Step, own: Step) -> Scenario:
+    """`change` by another process, behind the back of a handle that then does `own`."""
+
+    def scenario(run: Run) -> None:
+        run.append(A, "one;")
+        run.checkpoint()
+        run.append(A, "two;")
+        run.look(A, by="a")
+        run.look(B, by="a")
+        with another_process(run):
+            change(run)
+        assert not run.said
+        run.begin()
+        own(run)
+
+    scenario.__name__ = f"{change.__name__}, {own.__name__}"
+    return scenario
+
+
+@contextmanager
+def another_process(run: Run) -> Iterator[None]:
+    """What is done inside is done by a process that ends without closing its handle."""
+    handle, process = run.engine("a"), run.disk.spawn()
+    run.use("a", run.open_engine(process))
+    yield
+    process.kill()
+    run.use("a", handle)
+
+
+pairs = pytest.mark.parametrize(
+    "scenario",
+    [meanwhile(change, own) for change, own in itertools.product(CHANGES, OWN)],
+    ids=lambda scenario: scenario.__name__,
+)
+
+
+@pairs
+def test_one_fault(scenario):
+    count = 0
+    for run in faults(scenario, errno.ENOSPC):
+        judge(run, run.disk, scenario, use=run.engine("a"))
+        count += 1
+    assert count
+
+
+@pairs
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interruption(scenario, error):
+    points = measure(scenario)
+    interrupted = 0
+    for point in range(1, points, -(-points // SAMPLES)):
+        disk = CrashFileSystem()
+        run, tracer = Run(disk), Interruption(error, point)
+        run.begun = tracer.start
+        with same_every_time():
+            try:
+                scenario(run)
+            except error:
+                interrupted += 1
+            finally:
+                sys.settrace(None)
+        run.said.append(f"{error.__name__} at {tracer.place}")
+        judge(run, disk, scenario, use=run.engine("a"))
+    assert interrupted
+
+
+def measure(scenario: Scenario) -> int:
+    """How many points there are at which the scenario can be interrupted."""
+    tracer = Interruption(KeyboardInterrupt, at=0)
+    run = Run(CrashFileSystem())
+    run.begun = tracer.start
+    with same_every_time():
+        try:
+            scenario(run)
+        finally:
+            sys.settrace(None)
+    return tracer.points
+
+
+class Interruption:
+    """Raises an error where the package executes its `at`-th line."""
+
+    def __init__(self, error: type[BaseException], at: int) -> None:
+        self.error = error
+        self.points = 0
+        self.place = "nowhere"
+        self._at = at
+
+    def start(self) -> None:
+        sys.settrace(self)
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> "Interruption | None":
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE) or "testing" in code.co_filename:
+            return None
+        if event == "line" and code.co_name not in LOCKING:
+            self.points += 1
+            if self.points == self._at:
+                sys.settrace(None)
+                self.place = f"{code.co_filename}:{frame.f_lineno}, {code.co_name}"
+                raise self.error
+        return self

@@ -1,0 +1,228 @@
+"""Single stories that once went wrong: what was promised did not hold in the end."""
+
+import asyncio
+import errno
+import itertools
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plainstate import AsyncStateStore, open_store
+from plainstate.engines.file.engine import FileEngine
+from plainstate.errors import LockTimeoutError, OutcomeUnknownError, StorageError
+from plainstate.testing.crashfs import CrashFileSystem, PowerCut
+from plainstate.testing.faultfs import FaultyFileSystem
+from plainstate.types import DocumentId
+
+sys.path.insert(0, str(Path(__file__).parent / "crash"))
+
+from harness import BASE, Clock, patching, plain_path, same_every_time, write_file
+
+X = DocumentId("c", "x")
+Y = DocumentId("c", "y")
+ADD_B = [{"op": "add", "path": "/items/-", "value": "b"}]
+
+
+class Machine:
+    """A disk in memory, and handles of several processes on it."""
+
+    def __init__(self) -> None:
+        self.disk = CrashFileSystem()
+        self.disk.make_folder("/data")
+        self.disk.sync_folder("/")
+        self._clock = Clock()
+
+    def open(self, fs=None, **options) -> FileEngine:
+        fs = fs or self.disk.spawn()
+        return FileEngine(
+            BASE, fs=fs, clock_ns=self._clock, quiet_fold_s=3600, lock_timeout_s=0, **options
+        )
+
+    def add(self, engine: FileEngine, document: DocumentId, text: str, **options):
+        return engine.append(document, patching(document, (text,)), **options)
+
+    def items(self, document: DocumentId) -> list[str]:
+        return self.open().read(document).value["items"]
+
+    def after_power_cuts(self, document: DocumentId) -> list[list[str]]:
+        """What may be found in a document if the power is cut now."""
+        return [self.open(fs).read(document).value["items"] for fs in self.disk.images()]
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with same_every_time():
+        yield Machine()
+
+
+# --- locks --------------------------------------------------------------------------
+
+
+def test_a_task_cancelled_while_it_leaves_a_transaction_keeps_no_lock(tmp_path: Path):
+    async def leave_cancelled(store: AsyncStateStore, name: str) -> None:
+        async with store.transaction("c", name) as document:
+            document.value = 1
+            asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)
+
+    async def story() -> None:
+        async with AsyncStateStore(tmp_path, lock_timeout_s=0.5) as store:
+            for number in range(20):
+                name = f"d{number}"
+                with pytest.raises(asyncio.CancelledError):
+                    await asyncio.create_task(leave_cancelled(store, name))
+                await store.save_json("c", name, 2)
+                assert await store.load_json("c", name) == 2
+
+    asyncio.run(story())
+
+
+def test_a_transaction_that_close_does_not_wait_for_keeps_its_lock(tmp_path: Path):
+    inside, go_on = threading.Event(), threading.Event()
+    commits = []
+
+    def transaction() -> None:
+        with store.transaction("c", "x") as document:
+            inside.set()
+            go_on.wait()
+            document.value["items"].append("long")
+        commits.append(document.commit)
+
+    store = open_store(tmp_path, lock_timeout_s=0.1, quiet_fold_s=3600)
+    store.save_json("c", "x", {"items": []})
+    thread = threading.Thread(target=transaction)
+    thread.start()
+    inside.wait()
+    store.close()
+    with open_store(tmp_path, lock_timeout_s=0.1) as other:
+        with pytest.raises(LockTimeoutError):
+            other.patch("c", "x", ADD_B, tx_id="b")
+        go_on.set()
+        thread.join()
+        commit = other.patch("c", "x", ADD_B, tx_id="b")
+        assert (len(commits), commit.seq) == (1, commits[0].seq + 1)
+        assert other.patch("c", "x", ADD_B, tx_id="b").duplicate
+        assert other.load_json("c", "x") == {"items": ["long", "b"]}
+
+
+# --- transaction ids and versions ---------------------------------------------------
+
+
+def rename_cut_off(machine: Machine, call: int) -> bool:
+    """Kills a process at a call of its rename; `False` if that has fewer calls."""
+    machine.add(machine.open(), X, "1", tx_id="request")
+    process = machine.disk.spawn()
+    engine = machine.open(process)
+    process.crash_at(call)
+    try:
+        engine.rename(X, Y)
+    except PowerCut:
+        return True
+    else:
+        return False
+    finally:
+        process.kill()
+
+
+def rename_failed(machine: Machine, call: int) -> bool:
+    """Lets a call of a rename fail; `False` if that has fewer calls."""
+    fs = FaultyFileSystem(machine.disk.spawn())
+    engine = machine.open(fs)
+    machine.add(engine, X, "1", tx_id="request")
+    fs.fail(errno.EIO, at=call)
+    try:
+        engine.rename(X, Y)
+    except StorageError:
+        pass
+    return bool(fs.failed)
+
+
+@pytest.mark.parametrize("stop", [rename_cut_off, rename_failed])
+def test_a_rename_that_did_not_happen_brings_no_transaction_ids(stop):
+    absent = 0
+    for call in itertools.count(1):
+        with same_every_time():
+            machine = Machine()
+            if not stop(machine, call):
+                break
+            if machine.open().read(Y) is None:
+                absent += 1
+                assert not machine.add(machine.open(), Y, "for y", tx_id="request").duplicate
+                assert machine.items(Y) == ["for y"]
+    assert absent
+
+
+def test_the_acknowledged_version_is_the_one_that_readers_see(tmp_path: Path):
+    with open_store(tmp_path) as store:
+        store.save_json("c", "x", [1])
+        store.patch("c", "x", [{"op": "add", "path": "/-", "value": 2}])
+    (tmp_path / "c" / "x.json").unlink()
+    with open_store(tmp_path) as store, open_store(tmp_path) as other:
+        commit = store.save_json("c", "x", [3])
+        assert other.read("c", "x").version == commit.version
+        assert other.save_json("c", "x", [4], if_version=commit.version).seq == commit.seq + 1
+
+
+def test_a_reader_never_goes_backwards_while_an_edit_is_folded(machine: Machine):
+    engine = machine.open()
+    machine.add(engine, X, "1")
+    engine.checkpoint()
+    machine.add(engine, X, "2")
+    write_file(machine.disk, f"{BASE}/c/edited~", b'{"items": ["by hand", "1"]}')
+    machine.disk.rename(f"{BASE}/c/edited~", plain_path(X))
+    reader, seen = machine.open(), []
+
+    class Watched(FaultyFileSystem):
+        def _fails(self, method: str) -> bool:
+            seen.append(reader.read(X).seq)
+            return super()._fails(method)
+
+    machine.add(machine.open(Watched(machine.disk.spawn())), X, "3")
+    assert len(seen) > 10
+    assert seen == sorted(seen)
+    assert machine.items(X) == ["by hand", "1", "2", "3"]
+
+
+# --- durability ---------------------------------------------------------------------
+
+
+def test_periodic_lines_are_synced_though_their_document_is_forgotten(machine: Machine):
+    engine = machine.open(durability="periodic", max_open_documents=1)
+    machine.add(engine, X, "1", durability="commit")
+    machine.add(engine, Y, "1")
+    engine._housekeep()
+    give_back = engine._entries.give_back
+
+    def interrupted(entry) -> None:
+        engine._entries.give_back = give_back
+        give_back(entry)
+        machine.add(engine, Y, "2")  # another thread, whose document takes the only place
+
+    engine._entries.give_back = interrupted
+    machine.add(engine, X, "2")
+    engine._housekeep()
+    assert set(map(tuple, machine.after_power_cuts(X))) == {("1", "2")}
+
+
+@pytest.mark.parametrize("after", ["background", "duplicate"])
+def test_what_a_failed_sync_may_have_lost_is_made_good(machine: Machine, after: str):
+    """The kernel forgets what it could not write: another sync would say yes, and save nothing."""
+    fs = FaultyFileSystem(machine.disk.spawn())
+    engine = machine.open(fs, durability="periodic")
+    other = machine.open()
+    machine.add(engine, X, "1", durability="commit")
+    machine.add(engine, X, "2", tx_id="t")
+    fs.fail(errno.EIO, {"sync"})
+    if after == "background":
+        engine._housekeep()
+    else:
+        try:
+            machine.add(engine, X, "2", tx_id="t", durability="commit")
+        except OutcomeUnknownError:
+            pass
+    assert fs.failed
+    fs.heal()
+    machine.add(other, X, "3", durability="commit")
+    assert set(map(tuple, machine.after_power_cuts(X))) == {("1", "2", "3")}
