@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,12 @@ def test_a_transaction_that_close_does_not_wait_for_keeps_its_lock(tmp_path: Pat
     inside.wait()
     store.close()
     with open_store(tmp_path, lock_timeout_s=0.1) as other:
-        with pytest.raises(LockTimeoutError):
-            other.patch("c", "x", ADD_B, tx_id="b")
-        go_on.set()
-        thread.join()
+        try:
+            with pytest.raises(LockTimeoutError):
+                other.patch("c", "x", ADD_B, tx_id="b")
+        finally:
+            go_on.set()
+            thread.join()
         commit = other.patch("c", "x", ADD_B, tx_id="b")
         assert (len(commits), commit.seq) == (1, commits[0].seq + 1)
         assert other.patch("c", "x", ADD_B, tx_id="b").duplicate
@@ -132,10 +135,8 @@ def rename_failed(machine: Machine, call: int) -> bool:
     engine = machine.open(fs)
     machine.add(engine, X, "1", tx_id="request")
     fs.fail(errno.EIO, at=call)
-    try:
+    with suppress(StorageError):
         engine.rename(X, Y)
-    except StorageError:
-        pass
     return bool(fs.failed)
 
 
@@ -218,10 +219,8 @@ def test_what_a_failed_sync_may_have_lost_is_made_good(machine: Machine, after: 
     if after == "background":
         engine._housekeep()
     else:
-        try:
+        with suppress(OutcomeUnknownError):
             machine.add(engine, X, "2", tx_id="t", durability="commit")
-        except OutcomeUnknownError:
-            pass
     assert fs.failed
     fs.heal()
     machine.add(other, X, "3", durability="commit")

@@ -27,6 +27,7 @@ from plainstate.errors import (
     DamagedError,
     EditConflictError,
     FormatVersionError,
+    LockTimeoutError,
     NotFoundError,
     PlainstateError,
     UsageError,
@@ -261,37 +262,36 @@ class FileEngine:
         Whoever gets the lock commits for everybody: the others find their outcome.
         """
         lock_file = self._start_writing()
-        with self._mutex:
-            entry.queue.append(pending)
+        try:
+            with self._mutex:
+                entry.queue.append(pending)
+            self._wait_for_turn(entry, pending, lock_file)
+            failed = True
+            try:
+                if not pending.settled:
+                    entry.file.refresh()
+                    self._commit_queue(entry, pending)
+                    if entry.file.wants_fold:
+                        self._fold_or_postpone(entry)
+                failed = False
+            finally:
+                self._finish(entry, lock_file, failed=failed)
+        except BaseException:
+            with self._mutex:  # nobody may commit what its caller was told is refused
+                if pending in entry.queue:
+                    entry.queue.remove(pending)
+            raise
+
+    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
         try:
             entry.lock.acquire(lock_file, self._lock_timeout_s)
-        except BaseException:
+        except LockTimeoutError:
             with self._mutex:
                 waiting = pending in entry.queue
-                if waiting:
-                    entry.queue.remove(pending)
-            if waiting or pending.settled:
+            if waiting:
                 raise
             # somebody is committing it at this moment: that is soon known
             entry.lock.acquire(lock_file, self._lock_timeout_s)
-        failed = True
-        try:
-            if not pending.settled:
-                self._refresh_for(entry, pending)
-                self._commit_queue(entry, pending)
-                if entry.file.wants_fold:
-                    self._fold_or_postpone(entry)
-            failed = False
-        finally:
-            self._finish(entry, lock_file, failed=failed)
-
-    def _refresh_for(self, entry: Entry, pending: Pending) -> None:
-        try:
-            entry.file.refresh()
-        except BaseException:
-            with self._mutex:  # nobody may commit what its caller was told is refused
-                entry.queue.remove(pending)
-            raise
 
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
         with self._mutex:
