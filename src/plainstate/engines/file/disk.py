@@ -180,14 +180,6 @@ class Disk:
         except OSError:
             return
 
-    def sync_file(self, path: str) -> None:
-        """Makes a file durable once more, under the name it has now."""
-        fd = self.fs.open_append(path)
-        try:
-            self.fs.sync(fd)
-        finally:
-            self.fs.close(fd)
-
     def put(self, folder: str, path: str, data: bytes) -> None:
         """Replaces a file durably: temporary file, sync, rename, sync of the folder."""
         temp, _ = self.write_temp(folder, data)

@@ -99,10 +99,14 @@ class Folding(DocumentState):
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
         head = target.await_snapshot(reference, self._head)
-        self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
-        if target.id.category != self.id.category:
-            # else btrfs brings it back under both names after a power cut
-            self._disk.sync_file(self._disk.snapshot(target.id))
+        fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
+        try:
+            self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
+            if target.id.category != self.id.category:
+                # else btrfs brings it back under both names after a power cut
+                target.sync_moved(fd)
+        finally:
+            self._disk.fs.close(fd)
         target.sync_folder()
         self.sync_folder()
         with target._postponing():

@@ -198,6 +198,18 @@ class DocumentState:
             self._suspect = True
             raise
 
+    def sync_moved(self, fd: int) -> None:
+        """Makes the snapshot durable once more, under the name that it has now.
+
+        Raises:
+            OutcomeUnknownError: nobody knows under which name a crash leaves it.
+        """
+        try:
+            self._disk.fs.sync(fd)
+        except OSError as error:
+            self._suspect = True
+            raise unknown_outcome(self._disk.shown(self._snapshot_path), error) from error
+
     def sync_folder(self) -> None:
         """Makes the names in the document's folder durable.
 
