@@ -195,7 +195,9 @@ def is_temporary(path: str) -> bool:
 
 def keeps_a_lock(run: Run) -> bool:
     entries = run.engine("a")._entries
-    return entries._users > 0 or any(entry.lock.held for entry in entries._entries.values())
+    return entries._users > 0 or any(
+        entry.lock._mutex.locked() for entry in entries._entries.values()
+    )
 
 
 def measure(scenario: Scenario) -> int:

@@ -134,7 +134,6 @@ class FileDocument(Folding):
                 self._remember(tx_id, version)
             self.position = staged.position
             self._lines_behind += len(staged.lines)
-            self.unsynced = not sync
             if sync:
                 self.synced_seq = self.position.seq
         staged.settle()
@@ -151,7 +150,6 @@ class FileDocument(Folding):
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
-        self.unsynced = False
 
     def delete(self, *, tx_id: str | None, expected: str | None) -> Commit | None:
         """Deletes the document: one durable line first, then the files."""

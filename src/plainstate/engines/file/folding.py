@@ -179,7 +179,6 @@ class Folding(DocumentState):
         self._stand_at(head)
         self._verified = "absent" if reference is None else reference.stamp
         self._fold_at = 0
-        self.unsynced = False
         if rest or not exists:
             self._rest()
         else:

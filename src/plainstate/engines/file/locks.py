@@ -48,11 +48,6 @@ class DocumentLock:
         self._byte = int.from_bytes(blake2b(name, digest_size=8).digest()) >> 2  # fits off_t
         self._mutex = threading.Lock()
 
-    @property
-    def held(self) -> bool:
-        """Whether some thread of this handle holds it."""
-        return self._mutex.locked()
-
     def acquire(self, file: LockFile, timeout_s: float) -> None:
         """Takes the lock.
 

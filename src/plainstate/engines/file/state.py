@@ -52,7 +52,6 @@ class DocumentState:
         position: where it stands.
         recent: its last transaction ids, each with the version it made (`None`: if it took effect).
         synced_seq: the last transaction known durable.
-        unsynced: lines were written without a sync.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
 
     Inside:
@@ -73,7 +72,6 @@ class DocumentState:
         self.position = Position(0, None)
         self.recent: dict[str, str | None] = {}
         self.synced_seq = 0
-        self.unsynced = False
         self.has_journal = False
         self._services = services
         self._disk = services.disk
@@ -125,7 +123,6 @@ class DocumentState:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
-            self.unsynced = False
         if not self._names_durable:
             self.sync_folder()
 
