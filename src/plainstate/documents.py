@@ -19,7 +19,7 @@ from plainstate.types import Commit, Document, DocumentId
 
 if TYPE_CHECKING:
     from plainstate.engines.base import Engine
-    from plainstate.types import Change, Durability, Head, Json, Kind, Patch, Side, State
+    from plainstate.types import Durability, Head, Json, Kind, Patch, PatchMaker, Side, State
 
 __all__ = ["DocumentMethods", "document_id"]
 
@@ -341,12 +341,12 @@ class DocumentMethods:
             kind: only documents of this kind.
         """
         names.check_category(category)
-        found = self._engine.documents(category)
+        found = (one for one, _ in self._engine.documents(category))
         return sorted({one.name for one in found if kind is None or one.kind == kind})
 
     def list_categories(self) -> list[str]:
         """The categories that hold documents, sorted."""
-        return sorted(self._engine.categories())
+        return sorted({one.category for one, _ in self._engine.documents()})
 
     def _read_one(
         self, category: str, name: str, kind: Kind | None, *, salvage: bool
@@ -390,7 +390,7 @@ def document_id(category: str, name: str, kind: Kind) -> DocumentId:
     return DocumentId(names.check_category(category), names.check_name(name), kind)
 
 
-def _patching(document: DocumentId, operations: Patch) -> Change:
+def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
     def change(head: Head) -> Patch:
         if not head.exists:
             raise NotFoundError(

@@ -7,10 +7,12 @@
     │   │   └── ValueTooLargeError                     too-large
     │   ├── InvalidPatchError     (ValueError)         invalid-patch
     │   ├── InvalidUrlError       (ValueError)         invalid-url
+    │   ├── InvalidCursorError    (ValueError)         invalid-cursor
     │   └── UsageError            (RuntimeError)       usage
     ├── the stored state says no, nothing changed
     │   ├── NotFoundError         (KeyError)           not-found
     │   ├── AlreadyExistsError    (FileExistsError)    already-exists
+    │   ├── CursorExpiredError    (LookupError)        cursor-expired
     │   ├── ConflictError         (RuntimeError)       conflict
     │   │   ├── PatchFailedError                       patch-failed
     │   │   └── EditConflictError                      edit-conflict
@@ -41,10 +43,12 @@ from typing import Any, ClassVar
 __all__ = [
     "AlreadyExistsError",
     "ConflictError",
+    "CursorExpiredError",
     "DamagedError",
     "EditConflictError",
     "ForeignJournalError",
     "FormatVersionError",
+    "InvalidCursorError",
     "InvalidNameError",
     "InvalidPatchError",
     "InvalidUrlError",
@@ -160,6 +164,17 @@ class InvalidUrlError(PlainstateError, ValueError):
     url: str
 
 
+class InvalidCursorError(PlainstateError, ValueError):
+    """A cursor was not given out by this store.
+
+    Attributes:
+        cursor: the refused text.
+    """
+
+    code = "invalid-cursor"
+    cursor: str
+
+
 class UsageError(PlainstateError, RuntimeError):
     """The API is used in a way that cannot work: closed, forked, nested, …"""
 
@@ -185,6 +200,19 @@ class AlreadyExistsError(PlainstateError, FileExistsError):
 
     code = "already-exists"
     document: str
+
+
+class CursorExpiredError(PlainstateError, LookupError):
+    """Some changes behind a cursor are no longer kept: who follows the feed was cut off.
+
+    Attributes:
+        cursor: the cursor given.
+        oldest: where the feed begins now: go on from there after looking at the documents.
+    """
+
+    code = "cursor-expired"
+    cursor: str
+    oldest: str
 
 
 class ConflictError(PlainstateError, RuntimeError):

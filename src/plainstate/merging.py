@@ -1,6 +1,6 @@
 """How changes to a session meet what is stored by then.
 
-Each function makes a `Change`: the engine calls it under the session's lock with the
+Each function makes a `PatchMaker`: the engine calls it under the session's lock with the
 newest head, and commits the patch it returns.  Where a session's summary is at
 hand, appending does not load the session.
 """
@@ -19,12 +19,12 @@ from plainstate.session import AGENTS, USERS, Session, last_turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from plainstate.types import Change, Head, Json, Patch
+    from plainstate.types import Head, Json, Patch, PatchMaker
 
 __all__ = ["Saving", "appending", "creating"]
 
 
-def creating(session: Session) -> Change:
+def creating(session: Session) -> PatchMaker:
     """Creates a session unless it exists: of two racing creators, one wins."""
 
     def change(head: Head) -> Patch:
@@ -35,7 +35,7 @@ def creating(session: Session) -> Change:
 
 def appending(
     session_id: str, messages: Sequence[tuple[str, dict[str, Json]]], user_id: str | None
-) -> Change:
+) -> PatchMaker:
     """Appends messages behind whatever is there.
 
     Args:
@@ -79,7 +79,7 @@ class Saving:
         self._create = create
 
     def __call__(self, head: Head) -> Patch:
-        """The patch on top of `head`; a `Change`."""
+        """The patch on top of `head`; a `PatchMaker`."""
         session = self._session
         if not head.exists:
             return _create_saved(session, create=self._create)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.messages import Message
-    from plainstate.types import Change, Durability, Json
+    from plainstate.types import Durability, Json, PatchMaker
 
 __all__ = ["SessionMethods"]
 
@@ -213,7 +213,7 @@ class SessionMethods:
         """
         if limit is not None and limit < 0:
             raise InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
-        documents = [one for one in self._engine.documents(SESSIONS) if one.kind == "json"]
+        documents = [one for one, _ in self._engine.documents(SESSIONS) if one.kind == "json"]
         found = [summary for one in documents if (summary := self._summary(one)) is not None]
         if user_id is not None:
             found = [summary for summary in found if summary.user_id == user_id]
@@ -260,7 +260,7 @@ class SessionMethods:
     def _append(
         self,
         document: DocumentId,
-        change: Change,
+        change: PatchMaker,
         tx_id: str | None,
         durability: Durability | None,
     ) -> Commit:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "ABSENT",
+    "LATEST",
+    "SYSTEM",
+    "Action",
     "Change",
+    "ChangePage",
     "Commit",
     "Document",
     "DocumentId",
@@ -20,9 +24,12 @@ __all__ = [
     "Json",
     "Kind",
     "Patch",
+    "PatchMaker",
     "Side",
     "State",
     "Transaction",
+    "action_of",
+    "is_public",
 ]
 
 Json: TypeAlias = Any
@@ -42,8 +49,18 @@ Side: TypeAlias = Literal["file", "journal"]
 """What to take where an edited file and waiting transactions conflict."""
 
 
+Action: TypeAlias = Literal["create", "update", "delete", "edit"]
+"""What a change did to its document; "edit" is one that was made behind the store's back."""
+
+
 ABSENT: Final = "absent"
 """As `if_version=`: the document must not exist yet."""
+
+LATEST: Final = "latest"
+"""As `since=`: only what comes from now on."""
+
+SYSTEM: Final = ".plainstate"
+"""Documents whose category begins with it are the store's own: no list shows them."""
 
 
 class DocumentId(Struct, frozen=True, order=True):
@@ -55,6 +72,18 @@ class DocumentId(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.category}/{self.name}"
+
+
+def is_public(document: DocumentId) -> bool:
+    """Whether it is a document of the caller's, not one of the store's own."""
+    return not document.category.startswith(SYSTEM)
+
+
+def action_of(*, existed: bool, exists: bool) -> Action:
+    """What a commit did, by whether its document was there before and is there now."""
+    if not exists:
+        return "delete"
+    return "update" if existed else "create"
 
 
 class Commit(Struct, frozen=True):
@@ -109,6 +138,55 @@ class Transaction(Struct, frozen=True):
     patch: Patch
 
 
+class Change(Struct, frozen=True):
+    """One commit, as the change feed tells of it.
+
+    Attributes:
+        cursor: the place in the feed right behind it: pass it as `since=` to go on from there.
+        document: what was changed.
+        action: "create", "update" or "delete"; "edit": behind the store's back, with an
+            editor or git, whatever it did.
+        seq: the transaction's number in its document, from 1.
+        version: the version after it, `None` where the document is absent then.
+        tx_id: the transaction's id, "" for an edit.
+        time: when, RFC 3339 in UTC; of an edit, when it was noticed.
+        summary: of a session: `user_id`, `users`, `agents`, `updated_at`, … (`core/summary.py`).
+        moved: of a rename, the other name: where a deleted document went, or where a created
+            one came from.
+    """
+
+    cursor: str
+    document: DocumentId
+    action: Action
+    seq: int
+    version: str | None
+    tx_id: str
+    time: str
+    summary: dict[str, Json] | None = None
+    moved: DocumentId | None = None
+
+
+class ChangePage(Struct, frozen=True):
+    """A part of the change feed.
+
+    Attributes:
+        changes: in the order of the feed.
+        cursor: the place behind them, also if there are none.
+        gap: some lines could not be read, as after a power cut: what they told must be found out
+            from the documents.
+    """
+
+    changes: list[Change]
+    cursor: str
+    gap: bool = False
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+
 class Head:
     """A document's newest state as a writer sees it under the lock.
 
@@ -146,7 +224,7 @@ class Head:
 
 
 if TYPE_CHECKING:
-    Change: TypeAlias = Callable[[Head], Patch]
+    PatchMaker: TypeAlias = Callable[[Head], Patch]
     """Makes a patch from the newest state; runs under the document's lock."""
 else:
-    Change = Any
+    PatchMaker = Any

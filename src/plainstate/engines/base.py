@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.types import (
-        Change,
+        ChangePage,
         Commit,
         DocumentId,
         Durability,
         Head,
         Json,
         Patch,
+        PatchMaker,
         Side,
         State,
         Transaction,
@@ -88,19 +89,23 @@ class Engine(Protocol):
 
     capabilities: ClassVar[Capabilities]
 
-    def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
+    def read(
+        self, document: DocumentId, *, salvage: bool = False, at: int | None = None
+    ) -> State | None:
         """The newest state, `None` if absent.  Takes no lock, writes nothing.
 
-        With `salvage`, the state of the intact transactions before a damaged one.
+        With `salvage`, the state of the intact transactions before a damaged one; with `at`,
+        the state after that transaction.
 
         Raises:
             DamagedError, EditConflictError, FormatVersionError: it cannot be read.
+            NotFoundError: the state at `at` is no longer kept, or not reached yet.
         """
 
     def append(
         self,
         document: DocumentId,
-        change: Change,
+        change: PatchMaker,
         *,
         tx_id: str | None = None,
         expected: str | None = None,
@@ -129,9 +134,18 @@ class Engine(Protocol):
         """Makes `value` the document, creating it where it is absent."""
 
     def delete(
-        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+        self,
+        document: DocumentId,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        forget: bool = False,
     ) -> Commit | None:
-        """Deletes a document; `None` if it is absent.  Its numbering goes on."""
+        """Deletes a document; `None` if it is absent.  Its numbering goes on.
+
+        With `forget`, nothing at all is kept of it, neither number nor history: for names that
+        are never used again.
+        """
 
     def rename(self, document: DocumentId, target: DocumentId) -> Commit:
         """Moves a document; after a crash it has exactly one of the two names.
@@ -155,11 +169,40 @@ class Engine(Protocol):
             NotFoundError: some of them are folded and no longer kept one by one.
         """
 
-    def documents(self, category: str) -> Iterable[DocumentId]:
-        """The documents right in a category, in any order."""
+    def documents(self, category: str | None = None) -> Iterable[tuple[DocumentId, str]]:
+        """The documents right in a category, or of the whole store, in any order.
 
-    def categories(self) -> Iterable[str]:
-        """The categories that hold documents, in any order."""
+        Each comes with a stamp: opaque, not empty, and another one after every change,
+        also one that was made behind the store's back.  A document that is being made or deleted
+        may be named and turn out absent.  System documents are left out, unless `category`
+        names theirs.
+
+        Cost: a look at each document, not a load.
+        """
+
+    def changes(self, since: str | None, *, limit: int, timeout_s: float = 0) -> ChangePage:
+        """What the change feed tells behind a cursor: every commit of every process at
+        least once, in order per document.  Of system documents it tells nothing.
+
+        Args:
+            since: a cursor; `None`: from the oldest that is kept; "latest": nothing, only the
+                cursor of the end.
+            limit: at most so many, 1 or more.
+            timeout_s: how long to wait where there are none.
+
+        Raises:
+            CursorExpiredError: some changes behind the cursor are no longer kept.
+            InvalidCursorError: it is not a cursor of this feed.
+        """
+
+    def notice(self, document: DocumentId, known: str | None) -> None:
+        """Looks whether a document was changed behind the store's back, and tells the feed.
+
+        Args:
+            document: which.
+            known: the version that the feed told last ("absent" of a deletion), if the caller
+                knows: then any other state of the document is told.
+        """
 
     def checkpoint(self) -> int:
         """Folds every document; returns how many there were to fold."""

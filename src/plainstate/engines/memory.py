@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 from zlib import crc32
 
 from plainstate.core import codec, patch, summary, times
@@ -17,6 +19,8 @@ from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
     ConflictError,
+    CursorExpiredError,
+    InvalidCursorError,
     LockTimeoutError,
     NotFoundError,
     PatchFailedError,
@@ -24,15 +28,29 @@ from plainstate.errors import (
     ValueTooLargeError,
 )
 from plainstate.limits import LOCK_TIMEOUT_S, MAX_WRITE_BYTES, RECENT_TX_IDS
-from plainstate.types import ABSENT, Commit, Head, State, Transaction
+from plainstate.types import (
+    ABSENT,
+    LATEST,
+    Change,
+    ChangePage,
+    Commit,
+    Head,
+    State,
+    Transaction,
+    action_of,
+    is_public,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from plainstate.types import Change, DocumentId, Durability, Json, Patch, Side
+    from plainstate.types import DocumentId, Durability, Json, Patch, PatchMaker, Side
 
 __all__ = ["MemoryEngine"]
+
+
+_FEED_LENGTH: Final = 100_000
 
 
 class _Stored:
@@ -71,6 +89,9 @@ class MemoryEngine:
         self._max_write_bytes = max_write_bytes
         self._mutex = threading.Lock()
         self._documents: dict[DocumentId, _Stored] = {}
+        self._feed: deque[Change] = deque(maxlen=_FEED_LENGTH)
+        self._fed = 0
+        self._grown = threading.Condition(self._mutex)
         self._closed = False
         self._process = os.getpid()
 
@@ -79,9 +100,12 @@ class MemoryEngine:
         document: DocumentId,
         *,
         salvage: bool = False,  # noqa: ARG002 - nothing is ever damaged here
+        at: int | None = None,
     ) -> State | None:
         stored = self._stored(document)
         with self._mutex:
+            if at is not None and at != stored.seq:
+                return _replayed(document, stored, at)
             if stored.version is None:
                 return None
             return State(copy.deepcopy(stored.value), stored.seq, stored.version)
@@ -89,7 +113,7 @@ class MemoryEngine:
     def append(
         self,
         document: DocumentId,
-        change: Change,
+        change: PatchMaker,
         *,
         tx_id: str | None = None,
         expected: str | None = None,
@@ -109,13 +133,22 @@ class MemoryEngine:
         return self.append(document, _replacing(value), tx_id=tx_id, expected=expected)
 
     def delete(
-        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+        self,
+        document: DocumentId,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        forget: bool = False,
     ) -> Commit | None:
         with self.lock(document) as locked:
             known = locked.known(tx_id, expected)
             if known is not None or not locked.head.exists:
                 return known
-            return locked.commit(lambda _: DELETION, tx_id, None)
+            commit = locked.commit(lambda _: DELETION, tx_id, None)
+            if forget:
+                with self._mutex:
+                    del self._documents[document]
+            return commit
 
     def rename(self, document: DocumentId, target: DocumentId) -> Commit:
         if document == target:
@@ -134,9 +167,11 @@ class MemoryEngine:
                     f"{target} exists", hint="Choose another name.", document=str(target)
                 )
             value, recent = source.value, source.recent
-            moved = self._commit(goal, _replacing(value)(_nothing()), self._make_id())
+            moved = self._commit(
+                target, goal, _replacing(value)(_nothing()), self._make_id(), moved=document
+            )
             goal.recent = {**recent, moved.tx_id: moved}
-            self._commit(source, DELETION, self._make_id())
+            self._commit(document, source, DELETION, self._make_id(), moved=target)
             return moved
 
     def lock(self, document: DocumentId) -> LockedMemory:
@@ -156,27 +191,62 @@ class MemoryEngine:
         with self._mutex:
             return [copy.deepcopy(kept) for kept in stored.transactions if kept.seq > seq]
 
-    def documents(self, category: str) -> Iterable[DocumentId]:
+    def documents(self, category: str | None = None) -> Iterable[tuple[DocumentId, str]]:
         self._check_open()
         with self._mutex:
             return [
-                document
+                (document, stored.version)
                 for document, stored in self._documents.items()
-                if document.category == category and stored.version is not None
+                if stored.version is not None
+                and (document.category == category or (category is None and is_public(document)))
             ]
 
-    def categories(self) -> Iterable[str]:
+    def changes(self, since: str | None, *, limit: int, timeout_s: float = 0) -> ChangePage:
         self._check_open()
         with self._mutex:
-            existing = (name for name, kept in self._documents.items() if kept.version is not None)
-            return {document.category for document in existing}
+            oldest = self._fed - len(self._feed)
+            start = self._position(since, oldest)
+            if start == self._fed and since != LATEST:
+                self._grown.wait_for(lambda: self._fed > start or self._closed, timeout_s)
+                oldest = self._fed - len(self._feed)
+            found = list(itertools.islice(self._feed, start - oldest, start - oldest + limit))
+            return ChangePage(found, str(start + len(found)))
+
+    def notice(
+        self,
+        document: DocumentId,  # noqa: ARG002 - nobody edits memory by hand
+        known: str | None,  # noqa: ARG002
+    ) -> None:
+        self._check_open()
+
+    def _position(self, since: str | None, oldest: int) -> int:
+        if since is None:
+            return oldest
+        if since == LATEST:
+            return self._fed
+        if not (since.isascii() and since.isdigit()) or int(since) > self._fed:
+            raise InvalidCursorError(
+                f"{since!r} is not a cursor of this store",
+                hint="Pass one exactly as a change or page had it.",
+                cursor=since,
+            )
+        if int(since) < oldest:
+            raise CursorExpiredError(
+                f"some changes behind {since} are no longer kept",
+                hint="Look at the documents themselves, then go on from the error's `oldest`.",
+                cursor=since,
+                oldest=str(oldest),
+            )
+        return int(since)
 
     def checkpoint(self) -> int:
         self._check_open()
         return 0
 
     def close(self) -> None:
-        self._closed = True
+        with self._mutex:
+            self._closed = True
+            self._grown.notify_all()
 
     def _stored(self, document: DocumentId) -> _Stored:
         self._check_open()
@@ -201,7 +271,15 @@ class MemoryEngine:
                 limit_bytes=self._max_write_bytes,
             )
 
-    def _commit(self, stored: _Stored, operations: Patch, tx_id: str) -> Commit:
+    def _commit(
+        self,
+        document: DocumentId,
+        stored: _Stored,
+        operations: Patch,
+        tx_id: str,
+        *,
+        moved: DocumentId | None = None,
+    ) -> Commit:
         """Applies checked operations; the caller holds the lock."""
         encoded = codec.encode(operations)
         self._check_size(len(encoded))
@@ -216,16 +294,44 @@ class MemoryEngine:
         seq = stored.seq + 1
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)
+        now = times.format(self._clock_ns() // 1000 * 1000)
+        transaction = Transaction(seq, tx_id, now, kept)
         with self._mutex:
+            existed = stored.version is not None
             stored.value = value
             stored.seq = seq
             stored.version = None if operations == DELETION else version
-            now = times.format(self._clock_ns() // 1000 * 1000)
-            stored.transactions.append(Transaction(seq, tx_id, now, kept))
+            stored.transactions.append(transaction)
             stored.recent[tx_id] = commit
             while len(stored.recent) > RECENT_TX_IDS:
                 del stored.recent[next(iter(stored.recent))]
+            if is_public(document):
+                self._tell(document, stored, transaction, existed=existed, moved=moved)
         return commit
+
+    def _tell(
+        self,
+        document: DocumentId,
+        stored: _Stored,
+        transaction: Transaction,
+        *,
+        existed: bool,
+        moved: DocumentId | None,
+    ) -> None:
+        self._fed += 1
+        change = Change(
+            cursor=str(self._fed),
+            document=document,
+            action=action_of(existed=existed, exists=stored.version is not None),
+            seq=stored.seq,
+            version=stored.version,
+            tx_id=transaction.tx_id,
+            time=transaction.time,
+            summary=summary.summarize(stored.value) if summary.is_session(document) else None,
+            moved=moved if moved is not None and is_public(moved) else None,
+        )
+        self._feed.append(change)
+        self._grown.notify_all()
 
 
 class LockedMemory:
@@ -273,7 +379,7 @@ class LockedMemory:
             )
         return None
 
-    def commit(self, change: Change, tx_id: str | None, expected: str | None) -> Commit:
+    def commit(self, change: PatchMaker, tx_id: str | None, expected: str | None) -> Commit:
         """Commits the patch that `change` makes."""
         known = self.known(tx_id, expected)
         if known is not None:
@@ -284,7 +390,9 @@ class LockedMemory:
         if not operations:
             return Commit(stored.seq, stored.version or "", made_up)
         try:
-            return self._engine._commit(stored, operations, made_up)  # noqa: SLF001
+            return self._engine._commit(  # noqa: SLF001
+                self._document, stored, operations, made_up
+            )
         except PatchFailedError as error:
             error.document = str(self._document)
             error.current = stored.version
@@ -310,8 +418,28 @@ class LockedMemory:
         self.release()
 
 
-def _replacing(value: Json) -> Change:
+def _replacing(value: Json) -> PatchMaker:
     return lambda _: [{"op": "add", "path": "", "value": value}]
+
+
+def _replayed(document: DocumentId, stored: _Stored, at: int) -> State | None:
+    """The state after an earlier transaction."""
+    if not 0 <= at < stored.seq:
+        raise NotFoundError(
+            f"{document} has no transaction {at}: it has 1 to {stored.seq}",
+            hint="`history` lists them.",
+            document=str(document),
+        )
+    value: Json = None
+    version = None
+    for kept in stored.transactions[:at]:
+        operations = copy.deepcopy(kept.patch)
+        if operations == DELETION:
+            value = version = None
+            continue
+        value = patch.apply(value, operations)
+        version = f"{kept.seq}-{crc32(codec.encode(kept.patch), crc32(kept.tx_id.encode())):08x}"
+    return None if version is None else State(value, at, version)
 
 
 def _nothing() -> Head:

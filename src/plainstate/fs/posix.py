@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from plainstate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 __all__ = ["PosixFileSystem"]
 
@@ -104,9 +104,10 @@ class PosixFileSystem:
     def stat_open(self, fd: int) -> os.stat_result:
         return os.fstat(fd)
 
-    def list_folder(self, path: str) -> Iterable[tuple[str, bool]]:
+    def list_folder(self, path: str) -> Iterator[tuple[str, bool]]:
         with os.scandir(path) as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for entry in entries:
+                yield entry.name, entry.is_dir(follow_symlinks=False)
 
     def try_lock(self, fd: int, offset: int) -> bool:
         try:

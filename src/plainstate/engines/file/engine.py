@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.fs.base import FileSystem
-    from plainstate.types import Change, Commit, DocumentId, Durability, Json
+    from plainstate.types import Commit, DocumentId, Durability, Json, PatchMaker
 
 __all__ = ["FileEngine"]
 
@@ -159,25 +159,18 @@ class FileEngine:
             )
         return [Transaction(line.seq, line.tx, line.time, line.patch) for line in later]
 
-    def documents(self, category: str) -> Iterable[DocumentId]:
+    def documents(self, category: str | None = None) -> Iterator[tuple[DocumentId, str]]:
         self._check_open()
         with self._errors():
-            return list(layout.documents(self._disk, category))
-
-    def categories(self) -> Iterable[str]:
-        self._check_open()
-        with self._errors():
-            return [name for name in layout.categories(self._disk) if self._holds_any(name)]
-
-    def _holds_any(self, category: str) -> bool:
-        return any(True for _ in layout.documents(self._disk, category))
+            for one in layout.categories(self._disk) if category is None else [category]:
+                yield from layout.documents(self._disk, one)
 
     # --- writing ---
 
     def append(
         self,
         document: DocumentId,
-        change: Change,
+        change: PatchMaker,
         *,
         tx_id: str | None = None,
         expected: str | None = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from plainstate.engines.file.state import DocumentState
-    from plainstate.types import Change, Patch
+    from plainstate.types import Patch, PatchMaker
 
 __all__ = ["MovedError", "Pending", "Staged"]
 
@@ -31,7 +31,7 @@ class Pending:
     __slots__ = ("change", "error", "expected", "result", "sync", "tx_id")
 
     def __init__(
-        self, change: Change, tx_id: str | None, expected: str | None, *, sync: bool
+        self, change: PatchMaker, tx_id: str | None, expected: str | None, *, sync: bool
     ) -> None:
         self.change = change
         self.tx_id = tx_id

@@ -10,12 +10,10 @@ import msgspec
 from plainstate.core import names
 from plainstate.core.record import FORMAT
 from plainstate.engines.file.disk import META, SUFFIXES
-from plainstate.engines.file.reader import read_document
 from plainstate.errors import (
     DamagedError,
     FormatVersionError,
     InvalidNameError,
-    PlainstateError,
     UnsafePathError,
 )
 from plainstate.types import DocumentId
@@ -93,25 +91,45 @@ def check_format(disk: Disk) -> None:
         )
 
 
-def documents(disk: Disk, category: str) -> Iterator[DocumentId]:
-    """The documents right in a category, damaged ones included."""
+def documents(disk: Disk, category: str) -> Iterator[tuple[DocumentId, str]]:
+    """The documents right in a category, damaged ones included, each with its stamp.
+
+    A document that has only a journal may turn out absent.  Cost: one stat(2) a file, and
+    memory for the names of the journals only.
+    """
     if not disk.check_folder(category):
         return
-    files = {
-        name for name, is_folder in disk.fs.list_folder(f"{disk.base}/{category}") if not is_folder
-    }
+    folder = f"{disk.base}/{category}"
+    journaled: dict[Kind, set[str]] = {kind: set() for kind in _KINDS}
+    for name, is_folder in disk.fs.list_folder(folder):
+        kind = _kind_of(name.removesuffix("l")) if name.endswith("l") and not is_folder else None
+        if kind is not None:
+            journaled[kind].add(name[: -len(SUFFIXES[kind]) - 1])
+    for name, is_folder in disk.fs.list_folder(folder):
+        kind = None if is_folder else _kind_of(name)
+        if kind is not None and _is_name(stem := name.removesuffix(SUFFIXES[kind])):
+            document = DocumentId(category, stem, kind)
+            has_journal = stem in journaled[kind]
+            journaled[kind].discard(stem)
+            yield document, _stamp(disk, document, has_journal=has_journal)
     for kind in _KINDS:
-        suffix = SUFFIXES[kind]
-        stems = {name.removesuffix(suffix) for name in files if name.endswith(suffix)}
-        journaled = {
-            name.removesuffix(suffix + "l") for name in files if name.endswith(suffix + "l")
-        }
-        for name in sorted(stems | journaled):
-            if not _is_name(name):
-                continue
-            document = DocumentId(category, name, kind)
-            if name not in journaled or _exists(disk, document):
-                yield document
+        for stem in filter(_is_name, journaled[kind]):
+            document = DocumentId(category, stem, kind)
+            yield document, _stamp(disk, document, has_journal=True)
+
+
+def _stamp(disk: Disk, document: DocumentId, *, has_journal: bool) -> str:
+    parts = [disk.fs.stat(disk.snapshot(document))]
+    if has_journal:
+        parts.append(disk.fs.stat(disk.journal(document)))
+    return "/".join(
+        "" if one is None else f"{one.st_size:x}.{one.st_ino:x}.{one.st_mtime_ns:x}"
+        for one in parts
+    )
+
+
+def _kind_of(file: str) -> Kind | None:
+    return next((kind for kind in _KINDS if file.endswith(SUFFIXES[kind])), None)
 
 
 def journals(disk: Disk) -> Iterator[DocumentId]:
@@ -135,15 +153,6 @@ def categories(disk: Disk, *, under: str = "") -> Iterator[str]:
         if is_folder and _is_category(category):
             yield category
             yield from categories(disk, under=category)
-
-
-def _exists(disk: Disk, document: DocumentId) -> bool:
-    """Whether a document with a journal exists: the journal may delete or never have begun it."""
-    try:
-        basis = read_document(disk, document).basis
-        return basis.version is not None or (basis.kind == "edited" and bool(basis.waiting))
-    except PlainstateError:
-        return True  # damaged is not absent
 
 
 def _is_name(name: str) -> bool:
