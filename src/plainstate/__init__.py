@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
 from plainstate.errors import PlainstateError
+from plainstate.history import HistoryEntry
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncStateStore",
     "Commit",
     "Document",
+    "HistoryEntry",
     "PlainstateError",
     "Session",
     "SessionId",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from plainstate.history import HistoryEntry
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.session import Session, SessionSummary
     from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
@@ -132,7 +133,9 @@ class AsyncStateStore(AsyncBase):
             type,
         )
 
-    async def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+    async def read(
+        self, category: str, name: str, *, kind: Kind | None = None, at: int | str | None = None
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         See `StateStore.read`.
@@ -142,6 +145,7 @@ class AsyncStateStore(AsyncBase):
             category,
             name,
             kind=kind,
+            at=at,
         )
 
     async def patch(
@@ -299,7 +303,7 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def load_session(self, session_id: str) -> Session | None:
+    async def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
 
         See `StateStore.load_session`.
@@ -307,6 +311,7 @@ class AsyncStateStore(AsyncBase):
         return await self._read(
             self._store.load_session,
             session_id,
+            at=at,
         )
 
     async def get_or_create_session(
@@ -418,6 +423,65 @@ class AsyncStateStore(AsyncBase):
             self._store.list_sessions,
             user_id=user_id,
             limit=limit,
+        )
+
+    async def history(
+        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
+    ) -> list[HistoryEntry]:
+        """The transactions of a document that are still kept, newest first.
+
+        See `StateStore.history`.
+        """
+        return await self._read(
+            self._store.history,
+            category,
+            name,
+            kind=kind,
+            limit=limit,
+        )
+
+    async def undo(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        to: int | str | None = None,
+        tx_id: str | None = None,
+        if_version: str | None = None,
+    ) -> Commit:
+        """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
+
+        See `StateStore.undo`.
+        """
+        return await self._write(
+            self._store.undo,
+            category,
+            name,
+            kind=kind,
+            to=to,
+            tx_id=tx_id,
+            if_version=if_version,
+        )
+
+    async def fork_session(
+        self,
+        session_id: str,
+        *,
+        at: int | str | None = None,
+        new_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Session:
+        """Makes a new session of the beginning of another one; both go on independently.
+
+        See `StateStore.fork_session`.
+        """
+        return await self._write(
+            self._store.fork_session,
+            session_id,
+            at=at,
+            new_id=new_id,
+            user_id=user_id,
         )
 
     async def checkpoint(self) -> int:

@@ -6,17 +6,17 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
-from plainstate.core.record import TransactionRecord
 from plainstate.engines.base import Capabilities
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.entries import Entries, closed_error
 from plainstate.engines.file.group import Pending
+from plainstate.engines.file.history import read_at, read_since
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.locks import LockFile
 from plainstate.engines.file.reader import read_document
@@ -35,23 +35,24 @@ from plainstate.errors import (
 )
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import (
+    HISTORY_BYTES,
     LOCK_TIMEOUT_S,
     MAX_OPEN_DOCUMENTS,
     MAX_WRITE_BYTES,
     QUIET_FOLD_S,
     SYNC_INTERVAL_S,
 )
-from plainstate.types import State, Transaction
+from plainstate.types import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from plainstate.engines.base import LockedDocument
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.fs.base import FileSystem
-    from plainstate.types import Commit, DocumentId, Durability, Json, PatchMaker
+    from plainstate.types import Commit, DocumentId, Durability, Json, PatchMaker, Transaction
 
 __all__ = ["FileEngine"]
 
@@ -93,6 +94,8 @@ class FileEngine:
         quiet_fold_s: fold a document that was not written for so long.
         max_write_bytes: limit of one write.
         max_open_documents: journals kept open.
+        history: whether to keep what a fold would throw away.
+        history_bytes: how much of it, for each document.
         fs: the file system seam, for tests.
         clock_ns: nanoseconds since the epoch, for tests.
     """
@@ -109,6 +112,8 @@ class FileEngine:
         quiet_fold_s: float = QUIET_FOLD_S,
         max_write_bytes: int = MAX_WRITE_BYTES,
         max_open_documents: int = MAX_OPEN_DOCUMENTS,
+        history: Literal["none", "keep"] = "none",
+        history_bytes: int = HISTORY_BYTES,
         fs: FileSystem | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -117,7 +122,8 @@ class FileEngine:
         self._writer_id = self._make_id()
         self._disk = Disk(fs or PosixFileSystem(), base, self._writer_id)
         self._translate = _Errors(self._disk)
-        self._services = Services(self._disk, self._now, self._make_id, max_write_bytes)
+        kept = history_bytes if history == "keep" else 0
+        self._services = Services(self._disk, self._now, self._make_id, max_write_bytes, kept)
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._quiet_fold_s = quiet_fold_s
@@ -136,28 +142,22 @@ class FileEngine:
 
     # --- reading ---
 
-    def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
+    def read(
+        self, document: DocumentId, *, salvage: bool = False, at: int | None = None
+    ) -> State | None:
         self._check_open()
         with self._errors():
+            if at is not None:
+                return read_at(self._disk, document, at)
             reading = read_document(self._disk, document, salvage=salvage)
             value = reading.value(self._disk, document)
         basis = reading.basis
         return None if basis.version is None else State(value, basis.seq, basis.version)
 
-    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
+    def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
         self._check_open()
         with self._errors():
-            reading = read_document(self._disk, document)
-        kept = [line for line in reading.records if isinstance(line, TransactionRecord)]
-        later = [line for line in kept if line.seq > seq]
-        expected = range(seq + 1, reading.basis.seq + 1)
-        if [line.seq for line in later] != list(expected):
-            raise NotFoundError(
-                f"{document}: transactions after {seq} are folded and not kept one by one",
-                hint="Read the whole document instead.",
-                document=str(document),
-            )
-        return [Transaction(line.seq, line.tx, line.time, line.patch) for line in later]
+            return read_since(self._disk, document, seq)
 
     def documents(self, category: str | None = None) -> Iterator[tuple[DocumentId, str]]:
         self._check_open()
@@ -206,11 +206,16 @@ class FileEngine:
             return file.replace(value, tx_id=tx_id, expected=expected)
 
     def delete(
-        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+        self,
+        document: DocumentId,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        forget: bool = False,
     ) -> Commit | None:
         self._check_open()
         with self._errors(), self._writing(document) as file:
-            return file.delete(tx_id=tx_id, expected=expected)
+            return file.delete(tx_id=tx_id, expected=expected, forget=forget)
 
     def rename(self, document: DocumentId, target: DocumentId) -> Commit:
         self._check_open()
