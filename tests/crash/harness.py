@@ -21,8 +21,14 @@ import plainstate.engines.file.folding as folding_module
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
-from plainstate.errors import ConflictError, OutcomeUnknownError, PlainstateError
+from plainstate.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PlainstateError,
+)
 from plainstate.fs.base import FileSystem
+from plainstate.history import HistoryMethods
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.types import Commit, DocumentId, Patch
 
@@ -84,6 +90,13 @@ def same_every_time() -> Iterator[None]:
         yield
 
 
+class _Face(HistoryMethods):
+    """The store's methods for the past, on an engine of the run."""
+
+    def __init__(self, engine: FileEngine) -> None:
+        self._engine = engine
+
+
 class Run:
     """One run of a scenario.
 
@@ -94,6 +107,7 @@ class Run:
         acknowledged: the ids of transactions, of which a retry must change nothing.
         versions: the value that each version stands for.
         seqs: the number of the last acknowledged transaction of each document.
+        past: with history kept, the value behind each acknowledged transaction, by its number.
         first_call: crashes before this one are not this scenario's business.
         tolerant: operations may fail, and then the run goes on.
         said: what they said when they failed.
@@ -112,6 +126,10 @@ class Run:
         self.acknowledged: dict[str, DocumentId] = {}
         self.versions: dict[tuple[DocumentId, str], str] = {}
         self.seqs: dict[DocumentId, int] = {}
+        self.past: dict[DocumentId, dict[int, str]] = {}
+        self.options: dict[str, Any] = {}
+        self.moving: dict[DocumentId, DocumentId] = {}
+        self._edited: dict[DocumentId, tuple[int, str]] = {}
         self.first_call = 1
         self.said: list[str] = []
         self.in_flight: tuple[str, DocumentId] | None = None
@@ -126,6 +144,9 @@ class Run:
         self.first_call = self.disk.calls + 1
         self.begun()
 
+    def keep_history(self, limit: int = 1_000_000) -> None:
+        self.options = {"history": "keep", "history_bytes": limit}
+
     def fold_floor(self, size: int) -> None:
         document_module.FOLD_FLOOR_BYTES = folding_module.FOLD_FLOOR_BYTES = size
 
@@ -138,6 +159,10 @@ class Run:
         other.acknowledged = dict(self.acknowledged)
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
+        other.past = copy.deepcopy(self.past)
+        other.options = self.options
+        other.moving = dict(self.moving)
+        other._edited = dict(self._edited)
         other.said = list(self.said)
         other.in_flight = self.in_flight
         other._last_id = self._last_id
@@ -227,7 +252,31 @@ class Run:
         def move(state: State) -> None:
             state[target] = state.pop(document)
 
-        self._do(target, move, lambda: self.engine("a").rename(document, target))
+        self.moving[target] = document
+        self.past.pop(target, None)  # what comes takes its place
+        if self._do(target, move, lambda: self.engine("a").rename(document, target)):
+            del self.moving[target]
+            if not self.options:
+                return
+            self.past[target] = self.past.pop(document, {}) | self.past.get(target, {})
+
+    def undo(self, document: DocumentId) -> None:
+        """Takes the last transaction back."""
+        tx_id = self._tx_id()
+        past = self.past.get(document, {})
+        if self.seqs.get(document, 0) - 1 not in past:
+            return  # one of them failed, and nobody knows
+        before = json.loads(past[self.seqs[document] - 1])
+
+        def effect(state: State) -> None:
+            state[document] = before
+
+        def call() -> Commit:
+            face = _Face(self.engine("a"))
+            kind = document.kind
+            return face.undo(document.category, document.name, kind=kind, tx_id=tx_id)
+
+        self._do(document, effect, call, tx_id)
 
     def checkpoint(self) -> None:
         self._attempt(None, [], lambda: self.engine("a").checkpoint())
@@ -267,6 +316,10 @@ class Run:
                 state[document] = text + state[document]
 
         self._attempt(None, [effect], call)
+        if self.options:
+            found = self.open_engine(self.disk).read(document)
+            assert found is not None
+            self._edited[document] = found.seq, canonical(found.value)
 
     def remove_by_hand(self, document: DocumentId) -> None:
         def call() -> None:
@@ -282,7 +335,14 @@ class Run:
         return self._engines[name]
 
     def open_engine(self, fs: FileSystem) -> FileEngine:
-        return FileEngine(BASE, fs=fs, clock_ns=self.clock, quiet_fold_s=3600, lock_timeout_s=0)
+        return FileEngine(
+            BASE,
+            fs=fs,
+            clock_ns=self.clock,
+            quiet_fold_s=3600,
+            lock_timeout_s=0,
+            **self.options,
+        )
 
     def use(self, name: str, engine: FileEngine) -> None:
         """Lets `engine`, perhaps one of another process, do what is done by `name`."""
@@ -304,11 +364,13 @@ class Run:
         effect: Effect,
         call: Callable[[], Commit | None],
         tx_id: str | None = None,
-    ) -> None:
+    ) -> bool:
         self.in_flight = None if tx_id is None else (tx_id, document)
-        if self._attempt(document, [effect], call) is not None and tx_id is not None:
+        done = self._attempt(document, [effect], call) is not None
+        if done and tx_id is not None:
             self.acknowledged[tx_id] = document
         self.in_flight = None
+        return done
 
     def _attempt(
         self, document: DocumentId | None, effects: list[Effect], call: Callable[[], Any]
@@ -346,7 +408,14 @@ class Run:
             raise Violation(f"{document}: {commit.seq} was acknowledged twice")
         self.seqs[document] = commit.seq
         if len(self.possible) == 1:
-            self.version_seen(document, commit.version, self.possible[0].get(document))
+            value = self.possible[0].get(document)
+            self.version_seen(document, commit.version, value)
+            if self.options:
+                past = self.past.setdefault(document, {})
+                past[commit.seq] = canonical(value)
+                if document in self._edited:  # a write on top of an edit keeps it
+                    seq, edited = self._edited.pop(document)
+                    past[seq] = edited
 
     def version_seen(self, document: DocumentId, version: str, value: Any) -> None:
         text = canonical(value)
@@ -454,8 +523,11 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
         engine = use or run.open_engine(fs)
         run.use("a", engine)
         found = _check_reading(run, fs, engine)
+        _check_past(run, engine)
         _check_recovery(engine, found)
+        _check_past(run, engine)
         _check_going_on(run, engine, found)
+        _check_past(run, engine)
         _check_at_rest(run, fs, engine)
     except (PlainstateError, AssertionError, OSError) as error:
         raise Violation(f"{type(error).__name__}: {error}") from error
@@ -482,8 +554,40 @@ def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[Do
             run.version_seen(name, known.version, known.value)
     for category in {name.category for name in run.documents}:
         listed = {name for name in run.documents if name.category == category and name in state}
-        assert set(engine.documents(category)) == listed, f"{category} lists other documents"
+        names = {name for name, _ in engine.documents(category) if engine.read(name)}
+        assert names == listed, f"{category} lists other documents"
     return found
+
+
+def _check_past(run: Run, engine: FileEngine) -> None:
+    """Every state that was acknowledged is still to be read, but for the oldest."""
+    bounded = run.options.get("history_bytes", 1_000_000) < 1_000_000
+    for document, past in run.past.items():
+        dropped = False
+        for seq, expected in sorted(past.items(), reverse=True):
+            try:
+                found = _read_past(run, engine, document, seq)
+            except NotFoundError:
+                assert bounded, f"{document} at {seq} is not kept"
+                assert seq < max(past), f"{document}: not even {seq} is kept"
+                dropped = True
+                continue
+            assert not dropped, f"{document}: {seq} is kept, but not what comes behind it"
+            assert found == expected, f"{document} at {seq} is {found}, expected {expected}"
+
+
+def _read_past(run: Run, engine: FileEngine, document: DocumentId, seq: int) -> str:
+    """A state of the past; while a rename was under way it may be under either name."""
+    names = [document, *(new for new, old in run.moving.items() if old == document)]
+    for name in names:
+        try:
+            state = engine.read(name, at=seq)
+        except NotFoundError:
+            if name == names[-1]:
+                raise
+            continue
+        return canonical(None if state is None else state.value)
+    raise AssertionError("there is a name")
 
 
 def narrow(run: Run, engine: FileEngine) -> State:
@@ -530,6 +634,7 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
     before = {document: engine.read(document) for document in run.documents}
     engine.close()
     later = run.open_engine(fs)
+    _check_past(run, later)
     for document in run.documents:
         _compare(run, later, document)
         assert later.read(document) == before[document], f"{document} changed while it was closed"
@@ -539,7 +644,8 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
         assert canonical(plain) == canonical(run.possible[0][document])
     later.close()
     left = [path for path in fs.paths() if ".tmp-" in path or path.endswith((".jsonl", ".mdl"))]
-    left = [path for path in left if "/.plainstate/heads/" not in path or ".tmp-" in path]
+    own = ("/.plainstate/heads/", "/.plainstate/history/")
+    left = [path for path in left if not any(map(path.__contains__, own)) or ".tmp-" in path]
     left += [path for path in fs.paths() if "/writers/" in path]
     left = [path for path in left if "/.plainstate/.tmp-" not in path]
     assert not left, f"left behind: {left}"

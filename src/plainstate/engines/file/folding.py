@@ -79,6 +79,7 @@ class Folding(DocumentState):
             and self.position.version is None
             and self._journal is None
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
+            and not self._history.wanted  # an edit of it must get a number of its own
         )
         outgrown = self._lines_behind > 0
         self._install(temp, None if unannounced else head)

@@ -147,6 +147,9 @@ class History:
                 self._suspect = False
             elif read.torn or read.damage:
                 self._set_aside(file)
+            else:
+                file.sync()  # its writer may have died before that
+            self._disk.fs.sync_folder(self._folder)
             if not read.records or _foreign(read.records, self._document):
                 self._disk.quarantine(self._document, file.read_all(), self._make_id)
                 self.forget()
