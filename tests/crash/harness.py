@@ -23,6 +23,7 @@ from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
 from plainstate.errors import (
     ConflictError,
+    EditConflictError,
     NotFoundError,
     OutcomeUnknownError,
     PlainstateError,
@@ -264,7 +265,7 @@ class Run:
         """Takes the last transaction back."""
         tx_id = self._tx_id()
         past = self.past.get(document, {})
-        if self.seqs.get(document, 0) - 1 not in past:
+        if len(self.possible) > 1 or self.seqs.get(document, 0) - 1 not in past:
             return  # one of them failed, and nobody knows
         before = json.loads(past[self.seqs[document] - 1])
 
@@ -317,7 +318,10 @@ class Run:
 
         self._attempt(None, [effect], call)
         if self.options:
-            found = self.open_engine(self.disk).read(document)
+            try:
+                found = self.open_engine(self.disk).read(document)
+            except EditConflictError:
+                return
             assert found is not None
             self._edited[document] = found.seq, canonical(found.value)
 
@@ -523,6 +527,7 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
         engine = use or run.open_engine(fs)
         run.use("a", engine)
         found = _check_reading(run, fs, engine)
+        _find_moved(run, engine)
         _check_past(run, engine)
         _check_recovery(engine, found)
         _check_past(run, engine)
@@ -566,28 +571,23 @@ def _check_past(run: Run, engine: FileEngine) -> None:
         dropped = False
         for seq, expected in sorted(past.items(), reverse=True):
             try:
-                found = _read_past(run, engine, document, seq)
+                state = engine.read(document, at=seq)
             except NotFoundError:
                 assert bounded, f"{document} at {seq} is not kept"
                 assert seq < max(past), f"{document}: not even {seq} is kept"
                 dropped = True
                 continue
             assert not dropped, f"{document}: {seq} is kept, but not what comes behind it"
+            found = canonical(None if state is None else state.value)
             assert found == expected, f"{document} at {seq} is {found}, expected {expected}"
 
 
-def _read_past(run: Run, engine: FileEngine, document: DocumentId, seq: int) -> str:
-    """A state of the past; while a rename was under way it may be under either name."""
-    names = [document, *(new for new, old in run.moving.items() if old == document)]
-    for name in names:
-        try:
-            state = engine.read(name, at=seq)
-        except NotFoundError:
-            if name == names[-1]:
-                raise
-            continue
-        return canonical(None if state is None else state.value)
-    raise AssertionError("there is a name")
+def _find_moved(run: Run, engine: FileEngine) -> None:
+    """If a rename was under way, the past is where the document is."""
+    for new, old in run.moving.items():
+        if old in run.past and engine.read(old) is None:
+            run.past[new] = run.past.pop(old)
+    run.moving.clear()
 
 
 def narrow(run: Run, engine: FileEngine) -> State:

@@ -104,8 +104,9 @@ class Folding(DocumentState):
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
-        connected = self._history.ends_at(point_of(self._head))
+        tx_id = self._services.make_id()
         head = target.await_snapshot(reference, self._head)
+        self._history.copy(target._history, point_of(self._head), head, tx_id)
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
             self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
@@ -120,10 +121,9 @@ class Folding(DocumentState):
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
-        commit = Commit(head.seq, str(head.version), self._services.make_id())
-        with target._postponing():
-            self._history.move(target._history, head, commit.tx_id, connected=connected)
-        return commit
+        with self._postponing():
+            self._history.forget()
+        return Commit(head.seq, str(head.version), tx_id)
 
     def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
         """Prepares a resting head for a snapshot that is about to be moved here."""

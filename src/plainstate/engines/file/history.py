@@ -97,23 +97,22 @@ class History:
         self._catch_up()
         self._append([base])
 
-    def move(self, target: History, head: HeadRecord, tx_id: str, *, connected: bool) -> None:
-        """Takes everything along to the document's new name, in place of what is there.
+    def copy(self, target: History, before: Point, head: HeadRecord, tx_id: str) -> None:
+        """Gives the document's new name everything that is kept, in place of what is there.
 
         Args:
             target: the history of the new name.
-            head: the document's under the new name.
+            before: where the document stands under the old name.
+            head: its head under the new one.
             tx_id: the rename.
-            connected: everything up to the rename is kept.
         """
         self._catch_up()
         if self._file is None:
             return
         lines = [_renamed(line, target._document) for line in self._lines()]
-        if connected:  # otherwise something is missing between: a later base continues
+        if self._end == before:  # otherwise something is missing between: a later base continues
             lines.append(Step(head.seq, head.version, tx_id, head.time, MOVE))
         target._write_anew(lines)
-        self.forget()
 
     def forget(self) -> None:
         """Removes everything that is kept."""
