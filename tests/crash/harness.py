@@ -541,6 +541,7 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
 def go_on(run: Run) -> None:
     """A process reads what another one left, retries what was in flight, and writes on."""
     _check_reading(run, run.disk, run.engine("a"))
+    _find_moved(run, run.engine("a"))
     for document in list(run.documents):
         if run.in_flight is not None and run.in_flight[1] == document:
             run.retry(*run.in_flight)
