@@ -127,7 +127,10 @@ class Feed:
             except (FileExistsError, FileNotFoundError):
                 continue  # another process was faster
         try:
-            self._inode = fs.stat_open(self._fd).st_ino
+            status = fs.stat_open(self._fd)
+            self._inode = status.st_ino
+            if status.st_size >= FEED_SEGMENT_BYTES:  # full: look right after the next lines
+                self._since_look = _LOOK_EVERY_BYTES
             fs.sync_folder(self.folder)  # whoever created it may not have come so far
         except BaseException:
             self._leave()

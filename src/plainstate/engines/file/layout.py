@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 _FORMAT_FILE: Final = "format.json"
+_NO_SUBFOLDERS: Final = 2
+"""Links to a folder that has none inside, its own `.` and its name: spares a look at a million
+files.  File systems that do not count them (btrfs) say 1."""
+
 _KINDS: Final[tuple[Kind, ...]] = ("json", "markdown")
 
 
@@ -146,7 +150,8 @@ def journals(disk: Disk) -> Iterator[DocumentId]:
 def categories(disk: Disk, *, under: str = "") -> Iterator[str]:
     """Every folder that can be a category, parents first."""
     folder = f"{disk.base}/{under}" if under else disk.base
-    if disk.fs.stat(folder) is None:
+    status = disk.fs.stat(folder)
+    if status is None or status.st_nlink == _NO_SUBFOLDERS:
         return
     for name, is_folder in sorted(disk.fs.list_folder(folder)):
         category = f"{under}/{name}" if under else name
