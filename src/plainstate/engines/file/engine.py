@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from msgspec import structs
 
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
@@ -22,6 +24,7 @@ from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.reader import read_document, seems_edited
 from plainstate.engines.file.state import Services
+from plainstate.engines.file.watching import Watching
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
     from plainstate.types import ChangePage, Commit, DocumentId, Durability, Json, PatchMaker
 
 __all__ = ["FileEngine"]
+
+_LONGEST_WAIT_S: Final = 0.25
+"""So soon a follower sees what a writer left that was killed."""
 
 
 class _Errors:
@@ -124,6 +130,9 @@ class FileEngine:
         self._housekeeping = Housekeeping(
             self._access, self._disk, self._feed, quiet_fold_s, self._mutex, self._hurry
         )
+        self._watching = Watching(
+            self._disk, self._feed.folder, lambda document: self.notice(document, None)
+        )
         self._background: Background | None = None
         self._pauses_s = quiet_fold_s / 4, sync_interval_s
         self._closed = False
@@ -169,12 +178,15 @@ class FileEngine:
         while True:
             self._check_open()
             with self._errors():
+                complete = self._watching.look()
                 self._housekeeping.complete_feed()
                 page = self._feed.read(since, limit, durable=durable)
+            if not complete:
+                page = structs.replace(page, edits_missed=True)
             left_s = deadline - time.monotonic()
-            if page.changes or page.gap or since == LATEST or left_s <= 0:
+            if len(page) or page.gap or not complete or since == LATEST or left_s <= 0:
                 return page
-            time.sleep(min(left_s, 0.02))
+            self._watching.wait(min(left_s, _LONGEST_WAIT_S))
 
     def notice(self, document: DocumentId, known: str | None) -> bool:
         self._check_open()
@@ -342,6 +354,7 @@ class FileEngine:
             return
         refuse_if_held(self)
         self._closed = True
+        self._watching.close()
         self._access.entries.close(self._access.lock_timeout_s)
         if self._background is not None:
             self._background.stop()

@@ -28,7 +28,9 @@ __all__ = [
     "categories",
     "check_format",
     "create_folders",
+    "document_of",
     "documents",
+    "is_category",
     "journals",
     "write_format",
 ]
@@ -136,6 +138,20 @@ def _kind_of(file: str) -> Kind | None:
     return next((kind for kind in _KINDS if file.endswith(SUFFIXES[kind])), None)
 
 
+def document_of(category: str, file: str) -> DocumentId | None:
+    """The document whose plain file this is; `None` if it is none.
+
+    Example:
+        >>> document_of("notes", "plan.md")
+        DocumentId(category='notes', name='plan', kind='markdown')
+    """
+    kind = _kind_of(file)
+    if kind is None or not is_category(category):
+        return None
+    name = file.removesuffix(SUFFIXES[kind])
+    return DocumentId(category, name, kind) if _is_name(name) else None
+
+
 def journals(disk: Disk) -> Iterator[DocumentId]:
     """The documents that have a journal, in the whole store."""
     for category in categories(disk):
@@ -155,7 +171,7 @@ def categories(disk: Disk, *, under: str = "") -> Iterator[str]:
         return
     for name, is_folder in sorted(disk.fs.list_folder(folder)):
         category = f"{under}/{name}" if under else name
-        if is_folder and _is_category(category):
+        if is_folder and is_category(category):
             yield category
             yield from categories(disk, under=category)
 
@@ -168,7 +184,8 @@ def _is_name(name: str) -> bool:
     return True
 
 
-def _is_category(category: str) -> bool:
+def is_category(category: str) -> bool:
+    """Whether a folder of this name can be a category."""
     try:
         names.check_category(category)
     except InvalidNameError:

@@ -128,7 +128,7 @@ def _find_dead(disk: Disk, dead: Dead) -> None:
 def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
     """The documents that a writer's file names."""
     data = disk.fs.read(fd, 0, disk.fs.stat_open(fd).st_size)
-    found = {}
+    found: dict[DocumentId, None] = {}
     for line in data.split(b"\n")[:-1]:
         kind, _, place = line.decode("utf-8", "replace").partition(" ")
         category, _, name = place.rpartition("/")
