@@ -66,7 +66,6 @@ class Folding(DocumentState):
         data = self._encode(value)
         self.check_size(len(data))
         self._keep_current()
-        existed = self.position.version is not None
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
         reference = SnapshotRef(digest_of(data), stamp)
         seq = self.position.seq + 1
@@ -82,13 +81,15 @@ class Folding(DocumentState):
             and not self._history.wanted  # an edit of it must get a number of its own
         )
         outgrown = self._lines_behind > 0
+        action = action_of(existed=self.position.version is not None, exists=True)
         self._install(temp, None if unannounced else head)
+        self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
         self._edited_at_rest = False
         with self._postponing():
-            self._keep_whole(head, value, action_of(existed=existed, exists=True))
+            self._keep_whole(head, value, action)
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
             with self._postponing():
                 self._rotate()
@@ -117,10 +118,14 @@ class Folding(DocumentState):
             self._disk.fs.close(fd)
         target.sync_folder()
         self.sync_folder()
+        seq = self.position.seq + 1
+        self.tell("delete", seq, None, moved=target.id)
+        target.tell("create", head.seq, head.version, summary=head.summary, moved=self.id)
         with target._postponing():
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
+            self._put_resting(self._make_head(seq, None, None, None))  # or it seems removed by hand
         with self._postponing():
             self._history.forget()
         return Commit(head.seq, str(head.version), tx_id)
@@ -188,6 +193,8 @@ class Folding(DocumentState):
             reference = reference_to(reading.snapshot) if exists else None
             head = self._make_head(basis.seq, basis.version, reference, value)
         self._stand_at(head)
+        if basis.kind == "edited":
+            self.tell("edit", head.seq, head.version, summary=head.summary)
         self._verified = "absent" if reference is None else reference.stamp
         self._fold_at = 0
         if rest or not exists:
