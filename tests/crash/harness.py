@@ -541,7 +541,9 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
         assert canonical(plain) == canonical(run.possible[0][document])
     later.close()
     left = [path for path in fs.paths() if ".tmp-" in path or path.endswith((".jsonl", ".mdl"))]
-    left = [path for path in left if "/.plainstate/heads/" not in path or ".tmp-" in path]
+    # heads and the change feed are meant to stay
+    kept = ("/.plainstate/heads/", "/.plainstate/feed/")
+    left = [path for path in left if ".tmp-" in path or not any(one in path for one in kept)]
     left += [path for path in fs.paths() if "/writers/" in path]
     left = [path for path in left if "/.plainstate/.tmp-" not in path]
     assert not left, f"left behind: {left}"
