@@ -76,11 +76,7 @@ def tree(base: Path) -> dict[str, tuple[str, object]]:
     """
     if not base.is_dir():
         return {"": ("file", base.read_bytes())}
-    return {
-        name: entry
-        for name, entry in _walk(base)
-        if not name.startswith(OTHER)
-    }
+    return {name: entry for name, entry in _walk(base) if not name.startswith(OTHER)}
 
 
 def _walk(base: Path) -> Iterator[tuple[str, tuple[str, object]]]:

@@ -56,7 +56,9 @@ def test_four_processes_append_to_one_session(path):
         acknowledged = [answer for writer in writers for answer in writer.finish()]
     assert sorted(seq for _, seq, _ in acknowledged) == list(range(1, 801))
     check_session(path, {f"w{i}": 200 for i in range(4)})
-    assert not [name for name in files(path) if name.endswith(".jsonl") and ".plainstate" not in name]
+    assert not [
+        name for name in files(path) if name.endswith(".jsonl") and ".plainstate" not in name
+    ]
 
 
 def test_unfolded_transactions_are_numbered_without_a_gap(path):
