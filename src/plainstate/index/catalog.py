@@ -9,13 +9,11 @@ from msgspec import Struct
 
 from plainstate.core import times
 from plainstate.errors import InvalidCursorError, InvalidValueError
-from plainstate.types import DocumentId, State
+from plainstate.types import DocumentId, Json, State
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
-
-    from plainstate.types import Json
 
 __all__ = [
     "Found",
@@ -23,6 +21,7 @@ __all__ = [
     "SessionRow",
     "categories",
     "count_sessions",
+    "keep_version",
     "known",
     "name_page",
     "remove",
@@ -149,7 +148,7 @@ _COLUMNS = (
 # Numbers that do not grow are another life of the document, and words are filed by their owner:
 # then they are all taken in anew.
 _STORE = (
-    f"INSERT INTO documents({', '.join(_COLUMNS)}) VALUES({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    f"INSERT INTO documents({', '.join(_COLUMNS)}) VALUES({', '.join('?' * len(_COLUMNS))})"
     " ON CONFLICT DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS if column not in _KEY)
     + ", texts_seq = CASE WHEN (excluded.seq > seq OR excluded.version = version)"
@@ -170,6 +169,15 @@ def usable(facts: dict[str, Json]) -> bool:
 def stamp(connection: sqlite3.Connection, row: Known, stamp: str | None) -> None:
     """The document as the index knows it was seen with this stamp."""
     connection.execute("UPDATE documents SET stamp = ? WHERE id = ?", (stamp, row.id))
+
+
+def keep_version(connection: sqlite3.Connection, document: DocumentId, version: str | None) -> None:
+    """Leaves a row at the version that the feed told last: the next scan tries to tell again."""
+    connection.execute(
+        "UPDATE documents SET version = ?, stamp = NULL"
+        " WHERE category = ? AND kind = ? AND name = ?",
+        (version, document.category, document.kind, document.name),
+    )
 
 
 def remove(connection: sqlite3.Connection, row: Known) -> None:
@@ -227,7 +235,8 @@ def healthy_query(
     user_id: str | None, place: tuple[int | None, str] | None, *, newest_first: bool
 ) -> tuple[str, tuple[Any, ...]]:
     """The query for healthy sessions, which an index answers in its own order, and its values."""
-    where, values = "age IS NOT NULL", []
+    where = "age IS NOT NULL"
+    values: list[Any] = []
     if user_id is not None:
         where += " AND user_id = ?"
         values.append(user_id)
@@ -292,4 +301,3 @@ def categories(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     """The categories that hold documents, sorted, each with how many."""
     query = "SELECT category, sum(count) FROM categories GROUP BY category ORDER BY category"
     return list(connection.execute(query))
-

@@ -80,12 +80,8 @@ class Index:
 
         What was changed behind the store's back while nobody had it open is found so.
         """
-        with self._opening:
-            if self._thread is None and self._folder is not None and os.path.isdir(self._folder):
-                self._thread = threading.Thread(
-                    target=self._scan_behind, name="plainstate-index", daemon=True
-                )
-                self._thread.start()
+        if self._thread is None and self._folder is not None and os.path.isdir(self._folder):
+            self._start_scan()
 
     # --- questions ---
 
@@ -268,15 +264,26 @@ class Index:
         ) from failure
 
     def _freshen(self, database: Database) -> None:
+        refresh, _ = self._working_parts()
         self.start()
-        if self._thread is not None and not self._scanned.is_set():
+        if not self._scanned.is_set() and self._thread is not None:
             self._hurry.set()
             self._scanned.wait(_PATIENCE_S)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        refresh, _ = self._working_parts()
         refresh.freshen(database)
+        if refresh.edits_missed.is_set() and self._scanned.is_set():
+            self._start_scan()
+
+    def _start_scan(self) -> None:
+        with self._opening:
+            if self._thread is None or not self._thread.is_alive():
+                self._scanned.clear()
+                self._thread = threading.Thread(
+                    target=self._scan_behind, name="plainstate-index", daemon=True
+                )
+                self._thread.start()
 
     def _open(self) -> Database:
         from plainstate.index.database import Database, GoneError, UnusableError, open_in

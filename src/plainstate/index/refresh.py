@@ -10,7 +10,6 @@ from plainstate.core.summary import is_session
 from plainstate.errors import (
     CursorExpiredError,
     InvalidCursorError,
-    LockTimeoutError,
     PlainstateError,
     UsageError,
 )
@@ -52,9 +51,13 @@ class Refresh:
         engine: what is indexed.
         describe: makes the summary of a session.
         stop: whether to give up, asked between two documents.
+
+    Attributes:
+        edits_missed: set when only a scan can tell what was changed behind the store's back.
     """
 
     def __init__(self, engine: Engine, describe: Describe, stop: Stop) -> None:
+        self.edits_missed = threading.Event()
         self._engine = engine
         self._describe = describe
         self._stop = stop
@@ -76,21 +79,25 @@ class Refresh:
         """
         while True:
             start = database.cursor
-            page, is_whole = self._changes(start)
+            page, is_whole = self._changes(database, start)
+            if page.edits_missed:
+                self.edits_missed.set()
             if is_whole and page.cursor == start:
                 return
             self._apply(database, start, page, is_whole=is_whole)
 
-    def _changes(self, start: str | None) -> tuple[ChangePage, bool]:
+    def _changes(self, database: Database, start: str | None) -> tuple[ChangePage, bool]:
         """A page of the feed, and whether it tells everything since `start`."""
+        # others go on from where this handle has read to: that must be there after a power cut
+        durable = database.path is not None
         if start is None:  # a scan is demanded already: it sees all that is older
-            return self._engine.changes(LATEST, limit=_PAGE), True
+            return self._engine.changes(LATEST, limit=_PAGE, durable=durable), True
         try:
-            page = self._engine.changes(start, limit=_PAGE)
+            page = self._engine.changes(start, limit=_PAGE, durable=durable)
         except CursorExpiredError as error:
-            page = self._engine.changes(error.oldest, limit=_PAGE)
+            page = self._engine.changes(error.oldest, limit=_PAGE, durable=durable)
         except InvalidCursorError:  # a crash has left the index ahead of the feed
-            page = self._engine.changes(None, limit=_PAGE)
+            page = self._engine.changes(None, limit=_PAGE, durable=durable)
         else:
             return page, not page.gap
         return page, False
@@ -148,6 +155,7 @@ class Refresh:
         with self._scanning:
             if only_if_demanded and is_complete(database):
                 return 0
+            self.edits_missed.clear()
             self.catch_up(database)
             with database.reading() as connection:
                 demanded, scanned = connection.execute(
@@ -211,29 +219,39 @@ class Refresh:
         }
         if not found:
             return
-        if tell and any(_differs(before.get(document), one) for document, one in found.items()):
-            self.catch_up(database)  # what the feed tells was not done behind its back
+        untold = self._notice(database, before, found) if tell else set()
         with database.writing() as connection:
             now = catalog.known(connection, found)
-            changed = [
-                (document, row.version if row else None)
-                for document, one in found.items()
-                if (row := now.get(document)) == before.get(document) and _differs(row, one)
-            ]
             for document, one in found.items():
                 row = now.get(document)
                 if row == before.get(document) or not _differs(row, one):
                     _take_in(connection, document, row, one, stamps[document])
-        if tell:
-            self._notice((pair for pair in changed if found[pair[0]].damaged is None))
+                    if document in untold:
+                        catalog.keep_version(connection, document, row.version if row else None)
 
-    def _notice(self, changed: Iterable[tuple[DocumentId, str | None]]) -> None:
-        """Tells the feed what was changed behind the store's back."""
-        for document, version in changed:
-            try:
-                self._engine.notice(document, version or ABSENT)
-            except LockTimeoutError:
-                continue  # whoever writes it so long sees and tells it
+    def _notice(
+        self,
+        database: Database,
+        before: dict[DocumentId, Known],
+        found: dict[DocumentId, Found],
+    ) -> set[DocumentId]:
+        """Tells the feed what was changed behind the store's back; returns what must wait."""
+        differing = [
+            document for document, one in found.items() if _differs(before.get(document), one)
+        ]
+        if not differing:
+            return set()
+        self.catch_up(database)  # what the feed tells was not done behind the store's back
+        with database.reading() as connection:
+            now = catalog.known(connection, differing)
+        untold = set()
+        for document in differing:
+            row = now.get(document)
+            if row != before.get(document) or found[document].damaged is not None:
+                continue
+            if not self._engine.notice(document, (row.version if row else None) or ABSENT):
+                untold.add(document)
+        return untold
 
 
 def is_complete(database: Database) -> bool:

@@ -168,9 +168,7 @@ class Search:
             return None
         if found.state.seq < one.seq:  # its numbers begin anew
             return None
-        return _Read(
-            found.state.seq, texts.texts_of(one.document, found.state.value), added=False
-        )
+        return _Read(found.state.seq, texts.texts_of(one.document, found.state.value), added=False)
 
     def _added(self, database: Database, one: _Unread, since: int) -> _Read | None:
         """What was added to a session, if that is all that happened since."""
@@ -178,7 +176,9 @@ class Search:
             transactions = self._engine.since(one.document, since)
         except NotFoundError:
             return None
-        if [each.seq for each in transactions] != list(range(since + 1, since + 1 + len(transactions))):
+        if [each.seq for each in transactions] != list(
+            range(since + 1, since + 1 + len(transactions))
+        ):
             return None
         if not transactions or transactions[-1].seq < one.seq:
             return None

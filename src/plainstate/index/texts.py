@@ -45,7 +45,7 @@ class Text(Struct, frozen=True):
 
 
 def texts_of(document: DocumentId, value: Json) -> list[Text]:
-    """The texts of a whole document.
+    r"""The texts of a whole document.
 
     Of a session each message is one, its metadata included, and the session's own metadata. Other
     documents are cut into passages at paragraphs or members; of JSON, keys count as well.
@@ -53,7 +53,7 @@ def texts_of(document: DocumentId, value: Json) -> list[Text]:
     Example:
         >>> from plainstate.types import DocumentId
         >>> texts_of(DocumentId("notes", "a"), {"plan": ["read", {"pages": 7}]})[0].body
-        'plan: read\\nplan pages: 7'
+        'plan: read\nplan pages: 7'
     """
     if document.kind == "markdown":
         return _passages(_PARAGRAPH.split(value), "\n\n")
