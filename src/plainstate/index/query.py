@@ -1,8 +1,8 @@
 """Pure: what a person typed, as an expression that cannot be wrong; and where a text says it.
 
-Texts and queries pass through the same `spread`: it puts spaces around each character of the scripts
-that are written without them, so that a run of these is found as the phrase of its characters. The
-rest (case, accents, what separates words) is the tokenizer's, FTS5's `unicode61`.
+Texts and queries pass through the same `spread`: it puts spaces around each character of the
+scripts that are written without them, so that a run of these is found as the phrase of its
+characters.  The rest (accents, what separates words) is the tokenizer's, FTS5's `unicode61`.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def spread(text: str) -> str:
     """A text as it is given to the tokenizer.
 
     Example:
-        >>> spread("ＡＢＣ Straße"), spread("in 東京 today")
-        ('abc strasse', 'in  東  京  today')
+        >>> spread("Straße"), spread("in 東京 today")
+        ('strasse', 'in  東  京  today')
     """
     if text.isascii():
         return text.replace("\0", " ")
@@ -99,7 +99,7 @@ def _pattern(words: str, *, is_prefix: bool) -> re.Pattern[str]:
     if not parts:
         return re.compile(r"(?!)")
     begin = "" if _ALONE.match(parts[0]) else r"(?<![^\W_])"
-    end = "" if is_prefix or _ALONE.match(parts[-1]) else r"(?![^\W_])"
+    end = "" if _ALONE.match(parts[-1]) else r"[^\W_]*" if is_prefix else r"(?![^\W_])"
     return re.compile(begin + r"[\W_]*".join(map(re.escape, parts)) + end)
 
 
@@ -127,7 +127,7 @@ def score(folded: str, terms: tuple[re.Pattern[str], ...], average: float) -> fl
 
 
 def snippet(body: str, terms: tuple[re.Pattern[str], ...]) -> str:
-    """The part of a text where most terms are close together, each between « and ».
+    r"""The part of a text where most terms are close together, each between « and ».
 
     Example:
         >>> snippet("a Café in the\n old town", parse("cafe").terms)

@@ -209,9 +209,9 @@ class Refresh:
             raise Stopped
         with database.reading() as connection:
             before = catalog.known(connection, stamps)
-        for row in before.values():
-            if row.id < len(seen):
-                seen[row.id] = 1
+        for known in before.values():
+            if known.id < len(seen):
+                seen[known.id] = 1
         found = {
             document: self.look(document)
             for document, stamp in stamps.items()

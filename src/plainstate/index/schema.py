@@ -1,4 +1,4 @@
-"""The tables of an index.  They have no public format: whoever knows another `SCHEMA` makes anew."""
+"""The tables of an index, which have no public format: another `SCHEMA` is another file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ CREATE TABLE documents(
 CREATE INDEX by_age ON documents(age, name) WHERE age IS NOT NULL;
 CREATE INDEX by_user ON documents(user_id, age, name) WHERE age IS NOT NULL;
 CREATE INDEX damaged ON documents(category, kind, name) WHERE damaged IS NOT NULL;
-CREATE INDEX unread ON documents(age) WHERE damaged IS NULL AND (texts_seq IS NULL OR texts_seq < seq);
+CREATE INDEX unread ON documents(age)
+  WHERE damaged IS NULL AND (texts_seq IS NULL OR texts_seq < seq);
 
 CREATE TABLE categories(category TEXT, kind TEXT, count INTEGER NOT NULL,
   PRIMARY KEY(category, kind)) WITHOUT ROWID;
