@@ -85,7 +85,7 @@ def parse(text: str) -> Query:
         is_phrase = match[1] is not None
         part = match[1] if is_phrase else match[0]
         is_prefix = not is_phrase and part.endswith("*")
-        words = spread(part)
+        words = spread(part.rstrip("*"))
         if not any(character.isalnum() for character in words):
             continue
         expression.append('"{}"{}'.format(words.replace('"', " "), " *" if is_prefix else ""))

@@ -84,7 +84,9 @@ class Refresh:
                 self.edits_missed.set()
             if is_whole and page.cursor == start:
                 return
-            self._apply(database, start, page, is_whole=is_whole)
+            applied = self._apply(database, start, page, is_whole=is_whole)
+            if applied and len(page) < _PAGE:
+                return
 
     def _changes(self, database: Database, start: str | None) -> tuple[ChangePage, bool]:
         """A page of the feed, and whether it tells everything since `start`."""
@@ -104,7 +106,8 @@ class Refresh:
 
     def _apply(
         self, database: Database, start: str | None, page: ChangePage, *, is_whole: bool
-    ) -> None:
+    ) -> bool:
+        """Takes in a page; tells whether it did, and not another handle before."""
         last = {change.document: change for change in page}  # one a document, the newest
         found = {
             document: self.look(document)
@@ -115,7 +118,7 @@ class Refresh:
             (stored,) = connection.execute("SELECT cursor FROM feed").fetchone()
             if stored != start:  # another handle was faster: go on from where it is
                 database.cursor = stored
-                return
+                return False
             rows = catalog.known(connection, last)
             for document, change in last.items():
                 row = rows.get(document)
@@ -130,6 +133,7 @@ class Refresh:
                 (page.cursor, not is_whole),
             )
         database.cursor = page.cursor
+        return True
 
     # --- the scan ---
 

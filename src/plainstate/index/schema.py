@@ -73,9 +73,10 @@ END;
 """
 
 WORDS: Final = """
--- No text is kept here twice, nor sizes, which only FTS5's own ranking would need.
+-- No text is kept here twice, nor sizes, which only FTS5's own ranking would need.  Beginnings of
+-- words have lists of their own, because putting those of many words together takes too long.
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
-  body, scope, content = '', columnsize = 0,
+  body, scope, content = '', columnsize = 0, prefix = '1 2 3',
   tokenize = "unicode61 remove_diacritics 2 categories 'L* M* N* Co'"
 );
 """
