@@ -18,7 +18,7 @@ from plainstate.errors import PlainstateError
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
-from plainstate.types import Commit, Document
+from plainstate.types import Commit, Document, SearchHit
 
 if TYPE_CHECKING:
     from plainstate.aio import AsyncStateStore
@@ -29,6 +29,7 @@ __all__ = [
     "Commit",
     "Document",
     "PlainstateError",
+    "SearchHit",
     "Session",
     "SessionId",
     "SessionSummary",

@@ -69,3 +69,6 @@ FEED_BYTES_FOR_FOLLOWERS: Final = 1024 * 1024 * 1024
 
 WRITER_LIST_BYTES: Final = 256 * 1024
 """A writer's list of documents beyond this begins anew: it is read after a kill."""
+
+MAX_QUERY_CHARACTERS: Final = 1000
+"""Length of a search query: more is a pasted text, not a question."""

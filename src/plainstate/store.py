@@ -10,7 +10,9 @@ from urllib.parse import unquote, urlsplit
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
-from plainstate.sessions import SessionMethods
+from plainstate.index import Index
+from plainstate.searching import SearchMethods
+from plainstate.sessions import SessionMethods, describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,7 @@ class StoreOptions(TypedDict, total=False):
     max_open_documents: int
 
 
-class StateStore(DocumentMethods, SessionMethods):
+class StateStore(DocumentMethods, SessionMethods, SearchMethods):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
@@ -75,11 +77,14 @@ class StateStore(DocumentMethods, SessionMethods):
 
             self._engine = MemoryEngine(**_for_memory(options))
             self.url = _MEMORY
+            self._index = Index(self._engine, None, describe)
         else:
             from plainstate.engines.file.engine import FileEngine
 
             self._engine = FileEngine(place, durability=durability, **options)
             self.url = f"file://{place}"
+            self._index = Index(self._engine, f"{place}/.plainstate", describe)
+            self._index.start()
         self._reopen_with = (place, {"durability": durability, **options})
         self._closed = False
 
@@ -94,6 +99,7 @@ class StateStore(DocumentMethods, SessionMethods):
         store = cls(_MEMORY)
         store._engine.close()
         store._engine, store.url = engine, url
+        store._index = Index(engine, None, describe)
         return store
 
     def checkpoint(self) -> int:
@@ -116,6 +122,7 @@ class StateStore(DocumentMethods, SessionMethods):
                 is lost, its journal holds it; the store is closed all the same.
         """
         self._closed = True
+        self._index.close()
         self._engine.close()
 
     def __enter__(self) -> Self:

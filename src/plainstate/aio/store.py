@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from plainstate.aio.base import AsyncBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.session import Session, SessionSummary
-    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
+    from plainstate.types import (
+        Commit,
+        Document,
+        Durability,
+        Json,
+        Kind,
+        Patch,
+        SearchHit,
+        Side,
+    )
 
 __all__ = ["AsyncStateStore"]
 
@@ -251,26 +260,6 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
-        """The names of the documents in a category, sorted; damaged ones included.
-
-        See `StateStore.list_category`.
-        """
-        return await self._read(
-            self._store.list_category,
-            category,
-            kind=kind,
-        )
-
-    async def list_categories(self) -> list[str]:
-        """The categories that hold documents, sorted.
-
-        See `StateStore.list_categories`.
-        """
-        return await self._read(
-            self._store.list_categories,
-        )
-
     async def save_session(
         self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
     ) -> Commit:
@@ -408,9 +397,15 @@ class AsyncStateStore(AsyncBase):
         )
 
     async def list_sessions(
-        self, *, user_id: str | None = None, limit: int | None = None
+        self,
+        *,
+        user_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        newest_first: bool = True,
+        include_damaged: bool = True,
     ) -> list[SessionSummary]:
-        """All sessions, last changed first; damaged ones at the end, marked `damaged`.
+        """Sessions, last changed first; damaged ones at the end, marked `damaged`.
 
         See `StateStore.list_sessions`.
         """
@@ -418,6 +413,75 @@ class AsyncStateStore(AsyncBase):
             self._store.list_sessions,
             user_id=user_id,
             limit=limit,
+            after=after,
+            newest_first=newest_first,
+            include_damaged=include_damaged,
+        )
+
+    async def count_sessions(self, *, user_id: str | None = None) -> int:
+        """How many sessions `list_sessions` would list.
+
+        See `StateStore.count_sessions`.
+        """
+        return await self._read(
+            self._store.count_sessions,
+            user_id=user_id,
+        )
+
+    async def list_category(
+        self,
+        category: str,
+        *,
+        kind: Kind | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> list[str]:
+        """The names of the documents in a category, sorted; damaged ones included.
+
+        See `StateStore.list_category`.
+        """
+        return await self._read(
+            self._store.list_category,
+            category,
+            kind=kind,
+            prefix=prefix,
+            limit=limit,
+            after=after,
+        )
+
+    async def list_categories(self) -> list[str]:
+        """The categories that hold documents, sorted.
+
+        See `StateStore.list_categories`.
+        """
+        return await self._read(
+            self._store.list_categories,
+        )
+
+    async def search(
+        self, text: str, *, category: str | None = None, user_id: str | None = None, limit: int = 20
+    ) -> list[SearchHit]:
+        """Messages and passages that contain all words, the best first; see `docs/search.md`.
+
+        See `StateStore.search`.
+        """
+        return await self._read(
+            self._store.search,
+            text,
+            category=category,
+            user_id=user_id,
+            limit=limit,
+        )
+
+    async def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Makes the index anew from the documents, all words included.
+
+        See `StateStore.reindex`.
+        """
+        return await self._write(
+            self._store.reindex,
+            progress=progress,
         )
 
     async def checkpoint(self) -> int:
