@@ -56,3 +56,9 @@ LOCK_TIMEOUT_S: Final = 30.0
 
 MAX_OPEN_DOCUMENTS: Final = 256
 """Journals kept open per store handle; the least recently used is closed."""
+
+MAX_ARCHIVE_DOCUMENTS: Final = 10_000_000
+"""Documents in an archive: an import keeps some 250 bytes for each until all are verified."""
+
+MAX_MANIFEST_LINE_BYTES: Final = 64 * 1024
+"""One line of an archive's manifest: far above the longest name with the longest reason."""

@@ -118,6 +118,7 @@ class FileEngine:
         self._disk = Disk(fs or PosixFileSystem(), base, self._writer_id)
         self._translate = _Errors(self._disk)
         self._services = Services(self._disk, self._now, self._make_id, max_write_bytes)
+        self.max_write_bytes = max_write_bytes
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._quiet_fold_s = quiet_fold_s
