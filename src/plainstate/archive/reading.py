@@ -183,7 +183,7 @@ class Archive:
             )
 
     def _document(self, member: Member, pieces: Iterable[bytes]) -> tuple[Line, Found]:
-        document = manifest.document_of(member.path)
+        document = _named(member.path)
         if member.size > self._max_bytes:
             raise ValueTooLargeError(
                 f"{self._shown}: {member.path} has {member.size:,} bytes; "
@@ -207,7 +207,7 @@ class Archive:
         found = iter(self._seen.values())
         for line in manifest.lines(pieces):
             if line.left_out:
-                manifest.document_of(line.file)
+                _named(line.file)
                 self.left_out.append(LeftOut(line.file, line.left_out))
             elif (said := Line(line.file, line.size, line.sha256)) != next(found, None):
                 raise BadTarError(f"it is not what {manifest.LAST} says", said.file)
@@ -227,8 +227,6 @@ class Archive:
             raise self._refused(error.reason, error.member) from error
         except (BadGzipError, BadManifestError) as error:
             raise self._refused(str(error)) from error
-        except InvalidNameError as error:
-            raise self._refused(error.message, error.name) from error
         except OSError as error:
             if isinstance(error, PlainstateError) or not self._name:
                 raise
@@ -242,3 +240,10 @@ class Archive:
             path=self._name,
             member=member,
         )
+
+
+def _named(file: str) -> DocumentId:
+    try:
+        return manifest.document_of(file)
+    except InvalidNameError as error:
+        raise BadTarError(error.message, file) from error

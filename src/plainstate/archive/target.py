@@ -124,8 +124,10 @@ def folder_target(target: Place, fs: FileSystem) -> Iterator[Folder]:
         StorageError: it cannot be written.
     """
     path = _absolute(target)
-    status = fs.stat(path)
-    if status is not None and (not stat.S_ISDIR(status.st_mode) or any(fs.list_folder(path))):
+    with _translated(path):
+        status = fs.stat(path)
+        free = status is None or (stat.S_ISDIR(status.st_mode) and not any(fs.list_folder(path)))
+    if not free:
         raise _exists(path, "Choose a new or empty folder.")
     temp = _temp_beside(path)
     with _translated(path):
@@ -176,7 +178,9 @@ def _temp_beside(path: str) -> str:
 
 
 def _refuse_existing(path: str, fs: FileSystem, *, overwrite: bool) -> None:
-    if not overwrite and fs.stat(path) is not None:
+    with _translated(path):
+        exists = fs.stat(path) is not None
+    if exists and not overwrite:
         raise _exists(path, "Choose another name, or pass overwrite=True.")
 
 
