@@ -170,7 +170,7 @@ def test_an_existing_file_is_refused_or_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_pipe_carries_an_archive(tmp_path):
+def test_a_pipe_carries_an_archive():
     with filled("memory:") as store, open_store("memory:") as other:
         read, write = os.pipe()
         with os.fdopen(read, "rb", buffering=0) as source:
