@@ -259,7 +259,10 @@ def test_without_a_command_the_help_is_printed(cli):
 
 
 def test_the_help_names_formats_and_no_placeholder(cli):
-    assert "\nStore an archive, or conversations from JSON or JSONL files.\n" in cli("import", "--help").stdout
+    assert (
+        "\nStore an archive, or conversations from JSON or JSONL files.\n"
+        in cli("import", "--help").stdout
+    )
     listed = cli("--help").stdout.partition("commands:\n")[2]
     assert listed.startswith("    show ")
 
