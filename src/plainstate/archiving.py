@@ -39,7 +39,8 @@ class ArchiveMethods:
             category: only the documents right in it.
             session_id: only this session.
             overwrite: replace a file of that name.
-            progress: called with how many documents are done, and how many there are.
+            progress: called with how many documents are done, and how many there are; in the
+                async face from another thread.
 
         Returns:
             How much was written, and what could not be read: look at `left_out`.
@@ -49,7 +50,7 @@ class ArchiveMethods:
             NotFoundError: there is no such session, or nothing in the category.
             StorageError: the archive cannot be written; nothing of it is left.
 
-        Cost: a read of each document; memory for one of them, and about 200 bytes for each.
+        Cost: a read of each document; memory for one of them, and about 400 bytes for each.
 
         Example:
             >>> import io
@@ -91,8 +92,9 @@ class ArchiveMethods:
             ValueTooLargeError: a document is over the store's `max_write_bytes`.
             AlreadyExistsError: a document is there with other content, and `on_existing="fail"`.
 
-        Cost: the archive is read twice; a read of each document, and of each that is stored
-        the cost of `save_json`.
+        Cost: the archive is read twice, and each document of the store that it names; what is
+        stored costs what `save_json` costs, eight at once.  Memory for 32 documents, and about
+        330 bytes for each.
 
         Example:
             >>> import io

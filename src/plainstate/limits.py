@@ -71,7 +71,7 @@ WRITER_LIST_BYTES: Final = 256 * 1024
 """A writer's list of documents beyond this begins anew: it is read after a kill."""
 
 MAX_ARCHIVE_DOCUMENTS: Final = 10_000_000
-"""Documents in an archive: an import keeps some 250 bytes for each until all are verified."""
+"""Documents in an archive: an import keeps some 330 bytes for each until all are stored."""
 
 MAX_MANIFEST_LINE_BYTES: Final = 64 * 1024
 """One line of an archive's manifest: far above the longest name with the longest reason."""

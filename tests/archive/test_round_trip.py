@@ -94,6 +94,8 @@ def test_the_files_are_those_of_the_store_at_rest(tmp_path):
     assert report.left_out == []
     for name, data in plain.items():
         assert (tmp_path / "out" / name).read_bytes() == data
+    with open_store(tmp_path / "state") as store, open_store(tmp_path / "out") as unpacked:
+        assert contents(unpacked) == contents(store)  # the folder is a store
     changed = (tmp_path / "out/sessions/s-1.json").stat().st_mtime
     assert abs(changed - (tmp_path / "state/sessions/s-1.json").stat().st_mtime) < 60
 

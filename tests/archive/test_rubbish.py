@@ -294,7 +294,7 @@ def test_an_archive_that_changes_between_the_passes():
     with open_store("memory:") as store:
         with pytest.raises(ArchiveError, match="changed while it was read"):
             store.import_archive(Changing(SOUND))
-        assert [str(one) for one in contents(store)] == ["data/ü"]
+        assert "notes/plan" not in map(str, contents(store))
 
 
 def test_the_error_names_archive_and_member(tmp_path):

@@ -170,13 +170,14 @@ def test_an_interrupted_import_is_run_again(tmp_path: Path, on_existing):
         expected = contents(store)
     for cut in range(7):
         with open_store(tmp_path / f"state-{cut}") as store:
-            engine, left = store._engine, cut
+            engine, left, mutex = store._engine, cut, threading.Lock()
 
-            def replace(*args, whole=engine.replace, **options):
+            def replace(*args, whole=engine.replace, mutex=mutex, **options):
                 nonlocal left
-                if not left:
-                    raise StorageFullError("full", hint="Free some.", path="a")
-                left -= 1
+                with mutex:
+                    if not left:
+                        raise StorageFullError("full", hint="Free some.", path="a")
+                    left -= 1
                 return whole(*args, **options)
 
             engine.replace = replace

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Final
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
 from plainstate.archive.manifest import content
 from plainstate.archive.reading import Archive, opened
-from plainstate.archive.reports import ImportReport, LeftOut
+from plainstate.archive.reports import ImportReport
 from plainstate.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -17,7 +19,7 @@ from plainstate.errors import (
 from plainstate.types import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from plainstate.archive.reading import Found
     from plainstate.archive.reports import OnExisting
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["import_archive"]
 
 _CHOICES: Final = ("fail", "skip", "replace")
+
+_WRITERS: Final = 8
+"""Threads, which wait for the disk together."""
+
+_BATCH: Final = 32
+"""Documents in memory at once."""
+
+_Outcome: TypeAlias = Literal["created", "replaced", "unchanged", "skipped"]
 
 
 def import_archive(
@@ -47,53 +57,54 @@ def import_archive(
         differing = [found.file for found in archive.verify() if importer.differs(found)]
         if differing and on_existing == "fail":
             raise _already(differing)
-        for found in archive.again():
-            importer.store(found)
-        return importer.report(archive.left_out)
+        counts: Counter[_Outcome] = Counter()
+        skipped = []
+        for found, outcome in importer.store_all(archive.again()):
+            counts[outcome] += 1
+            if outcome == "skipped":
+                skipped.append(found.file)
+    return ImportReport(
+        counts["created"], counts["replaced"], counts["unchanged"], skipped, archive.left_out
+    )
 
 
 class _Importer:
-    """Stores documents and counts."""
+    """Compares documents with those of a store, and stores them."""
 
     def __init__(self, engine: Engine, on_existing: OnExisting) -> None:
         self._engine = engine
         self._skip = on_existing == "skip"
         # Somebody else may create a document at this moment.
         self._expected = None if on_existing == "replace" else ABSENT
-        self._created = self._replaced = self._unchanged = 0
-        self._skipped: list[str] = []
 
     def differs(self, found: Found) -> bool:
         """Whether the store has the document with other content."""
         return self._compare(found) is False
 
-    def store(self, found: Found) -> None:
-        """Stores a document, unless it is there."""
+    def store_all(self, found: Iterator[Found]) -> Iterator[tuple[Found, _Outcome]]:
+        """Stores documents and tells what became of each."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            while batch := list(islice(found, _BATCH)):
+                yield from zip(batch, pool.map(self._store, batch), strict=True)
+
+    def _store(self, found: Found) -> _Outcome:
         same = self._compare(found)
         if same:
-            self._unchanged += 1
-        elif same is False and self._skip:
-            self._skipped.append(found.file)
-        elif self._put(found):
-            self._created += same is None
-            self._replaced += same is False
-
-    def report(self, left_out: list[LeftOut]) -> ImportReport:
-        """What was done."""
-        return ImportReport(self._created, self._replaced, self._unchanged, self._skipped, left_out)
-
-    def _put(self, found: Found) -> bool:
+            return "unchanged"
+        if same is False and self._skip:
+            return "skipped"
         # No transaction id: who imports an archive again to go back to it is no retry.
         try:
             self._engine.replace(found.document, found.value, expected=self._expected)
         except ConflictError as error:
+            if self._skip:
+                return "skipped"
             if self._expected is None:
                 raise
-            if not self._skip:
-                raise _already([found.file]) from error
-            self._skipped.append(found.file)
-            return False
-        return True
+            raise _already([found.file]) from error
+        return "created" if same is None else "replaced"
 
     def _compare(self, found: Found) -> bool | None:
         """Whether the store has the same; `None` if it has no such document."""
