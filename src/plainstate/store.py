@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
+from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
@@ -36,7 +37,7 @@ class StoreOptions(TypedDict, total=False):
     max_open_documents: int
 
 
-class StateStore(DocumentMethods, SessionMethods, SearchMethods):
+class StateStore(DocumentMethods, SessionMethods, SearchMethods, ArchiveMethods):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.

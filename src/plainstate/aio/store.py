@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
 
 from plainstate.aio.base import AsyncBase
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.session import Session, SessionSummary
     from plainstate.types import (
@@ -481,6 +483,66 @@ class AsyncStateStore(AsyncBase):
         """
         return await self._write(
             self._store.reindex,
+            progress=progress,
+        )
+
+    async def export_archive(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes documents to an archive: a `.tar.gz` with their plain files and digests.
+
+        See `StateStore.export_archive`.
+        """
+        return await self._read(
+            self._store.export_archive,
+            target,
+            category=category,
+            session_id=session_id,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    async def import_archive(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        on_existing: OnExisting = "fail",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ImportReport:
+        """Stores every document of an archive.
+
+        See `StateStore.import_archive`.
+        """
+        return await self._write(
+            self._store.import_archive,
+            source,
+            on_existing=on_existing,
+            progress=progress,
+        )
+
+    async def export_markdown(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes sessions as Markdown for reading, and the other documents as they are.
+
+        See `StateStore.export_markdown`.
+        """
+        return await self._read(
+            self._store.export_markdown,
+            folder,
+            category=category,
+            session_id=session_id,
             progress=progress,
         )
 

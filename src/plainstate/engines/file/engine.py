@@ -116,6 +116,7 @@ class FileEngine:
         self._translate = _Errors(self._disk)
         self._feed = Feed(self._disk)
         services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed)
+        self.max_write_bytes = max_write_bytes
         self._durability = durability
         self._mutex = threading.Lock()
         self._access = Access(

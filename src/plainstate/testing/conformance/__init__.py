@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 # each of these modules enters its cases when it is imported
+import plainstate.testing.conformance.archives
 import plainstate.testing.conformance.changes
 import plainstate.testing.conformance.documents
 import plainstate.testing.conformance.exactness
