@@ -19,7 +19,7 @@ from plainstate.history import HistoryEntry
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
-from plainstate.types import Commit, Document
+from plainstate.types import Commit, Document, SearchHit
 
 if TYPE_CHECKING:
     from plainstate.aio import AsyncStateStore
@@ -31,6 +31,7 @@ __all__ = [
     "Document",
     "HistoryEntry",
     "PlainstateError",
+    "SearchHit",
     "Session",
     "SessionId",
     "SessionSummary",

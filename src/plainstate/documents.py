@@ -30,7 +30,7 @@ _KINDS: tuple[Kind, ...] = ("json", "markdown")
 
 
 class DocumentMethods:
-    """Documents: whole saves, patches, transactions, appended notes, lists."""
+    """Documents: whole saves, patches, transactions, appended notes."""
 
     _engine: Engine
 
@@ -345,21 +345,6 @@ class DocumentMethods:
             raise _not_found(category, name)
         with self._engine.lock(document) as locked:
             return locked.resolve(take)
-
-    def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
-        """The names of the documents in a category, sorted; damaged ones included.
-
-        Args:
-            category: folder.
-            kind: only documents of this kind.
-        """
-        names.check_category(category)
-        found = (one for one, _ in self._engine.documents(category))
-        return sorted({one.name for one in found if kind is None or one.kind == kind})
-
-    def list_categories(self) -> list[str]:
-        """The categories that hold documents, sorted."""
-        return sorted({one.category for one, _ in self._engine.documents()})
 
     def _read_one(
         self, category: str, name: str, kind: Kind | None, *, salvage: bool

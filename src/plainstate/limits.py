@@ -74,3 +74,11 @@ FEED_BYTES_FOR_FOLLOWERS: Final = 1024 * 1024 * 1024
 
 WRITER_LIST_BYTES: Final = 256 * 1024
 """A writer's list of documents beyond this begins anew: it is read after a kill."""
+
+MAX_QUERY_CHARACTERS: Final = 1000
+"""Length of a search query: more is a pasted text, not a question."""
+MAX_ARCHIVE_DOCUMENTS: Final = 10_000_000
+"""Documents in an archive: an import keeps some 330 bytes for each until all are stored."""
+
+MAX_MANIFEST_LINE_BYTES: Final = 64 * 1024
+"""One line of an archive's manifest: far above the longest name with the longest reason."""

@@ -7,9 +7,14 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
+from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
+from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.history import HistoryMethods
+from plainstate.index import Index
+from plainstate.searching import SearchMethods
+from plainstate.sessions import SessionMethods, describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +40,7 @@ class StoreOptions(TypedDict, total=False):
     history_bytes: int
 
 
-class StateStore(HistoryMethods):
+class StateStore(DocumentMethods, SessionMethods, HistoryMethods, SearchMethods, ArchiveMethods):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
@@ -77,11 +82,14 @@ class StateStore(HistoryMethods):
 
             self._engine = MemoryEngine(**_for_memory(options))
             self.url = _MEMORY
+            self._index = Index(self._engine, None, describe)
         else:
             from plainstate.engines.file.engine import FileEngine
 
             self._engine = FileEngine(place, durability=durability, **options)
             self.url = f"file://{place}"
+            self._index = Index(self._engine, f"{place}/.plainstate", describe)
+            self._index.start()
         self._reopen_with = (place, {"durability": durability, **options})
         self._closed = False
 
@@ -96,6 +104,7 @@ class StateStore(HistoryMethods):
         store = cls(_MEMORY)
         store._engine.close()
         store._engine, store.url = engine, url
+        store._index = Index(engine, None, describe)
         return store
 
     def checkpoint(self) -> int:
@@ -118,6 +127,7 @@ class StateStore(HistoryMethods):
                 is lost, its journal holds it; the store is closed all the same.
         """
         self._closed = True
+        self._index.close()
         self._engine.close()
 
     def __enter__(self) -> Self:

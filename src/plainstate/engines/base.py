@@ -91,6 +91,8 @@ class Engine(Protocol):
     """
 
     capabilities: ClassVar[Capabilities]
+    max_write_bytes: int
+    """One write that is larger is refused with `ValueTooLargeError`."""
 
     def read(
         self, document: DocumentId, *, salvage: bool = False, at: int | None = None

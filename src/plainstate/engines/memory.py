@@ -88,7 +88,7 @@ class MemoryEngine:
         self._clock_ns = clock_ns
         self._make_id = IdMaker(clock_ns, os.urandom)
         self._lock_timeout_s = lock_timeout_s
-        self._max_write_bytes = max_write_bytes
+        self.max_write_bytes = max_write_bytes
         self._mutex = threading.Lock()
         self._documents: dict[DocumentId, _Stored] = {}
         self._feed: deque[Change] = deque(maxlen=_FEED_LENGTH)
@@ -285,13 +285,13 @@ class MemoryEngine:
             )
 
     def _check_size(self, size: int) -> None:
-        if size > self._max_write_bytes:
+        if size > self.max_write_bytes:
             raise ValueTooLargeError(
-                f"a write of {size:,} bytes is over the limit of {self._max_write_bytes:,}",
+                f"a write of {size:,} bytes is over the limit of {self.max_write_bytes:,}",
                 hint="Split it, or raise max_write_bytes.",
                 pointer="",
                 size_bytes=size,
-                limit_bytes=self._max_write_bytes,
+                limit_bytes=self.max_write_bytes,
             )
 
     def _commit(

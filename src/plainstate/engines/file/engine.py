@@ -130,6 +130,7 @@ class FileEngine:
         self._feed = Feed(self._disk)
         kept = history_bytes if history == "keep" else 0
         services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed, kept)
+        self.max_write_bytes = max_write_bytes
         self._durability = durability
         self._mutex = threading.Lock()
         self._access = Access(
