@@ -19,6 +19,7 @@ import plainstate.testing.conformance.archives
 import plainstate.testing.conformance.changes
 import plainstate.testing.conformance.documents
 import plainstate.testing.conformance.exactness
+import plainstate.testing.conformance.history
 import plainstate.testing.conformance.merges
 import plainstate.testing.conformance.searching
 import plainstate.testing.conformance.sessions  # noqa: F401
