@@ -48,6 +48,7 @@ __all__ = [
     "point_of",
     "state_after",
     "step_of",
+    "steps_behind",
     "transactions",
     "unkept",
     "whole",
@@ -181,13 +182,9 @@ def unkept(
     Returns:
         Lines to append; a base first where they do not continue what is kept.
     """
-    lines: list[Line] = []
-    for before, record in pairwise(records):
-        if isinstance(record, TransactionRecord) and point_of(before) == kept:
-            lines.append(step_of(record))
-            kept = point_of(record)
+    lines: list[Line] = [*steps_behind(kept, records)]
     end = Point(basis.seq, basis.version)
-    if kept == end:
+    if end == (point_of(lines[-1]) if lines else kept):
         return lines
     if basis.kind == "edited":
         if snapshot is not None and not basis.waiting:
@@ -195,6 +192,16 @@ def unkept(
         base = whole(document, end, None if end.version is None else value)
         return [*lines, msgspec.structs.replace(base, action="edit")]
     return [*lines, *_afresh(document, records, basis, snapshot)]
+
+
+def steps_behind(kept: Point | None, records: Sequence[Record]) -> list[Step]:
+    """The transactions of the journal that continue what is kept."""
+    steps = []
+    for before, record in pairwise(records):
+        if isinstance(record, TransactionRecord) and point_of(before) == kept:
+            steps.append(step_of(record))
+            kept = point_of(record)
+    return steps
 
 
 def newest_lines(lines: Sequence[Line], limit: int) -> list[Line]:
