@@ -147,11 +147,27 @@ def encode(lines: Iterable[Line], *, previous: int, synced: int | None = None) -
     return b"".join(data), check
 
 
-def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) -> Journal[Line]:
-    """Reads the lines of a history file; arguments, result and errors as of `record.parse`."""
+def parse(
+    data: bytes, *, path: str, previous: int = 0, line_number: int = 1, ends: bool = False
+) -> Journal[Line]:
+    """Reads the lines of a history file; result and errors as of `record.parse`.
+
+    Args:
+        data: as there, and the others, too.
+        path: for messages.
+        previous: `sum` of the line before.
+        line_number: of the first line.
+        ends: decode the first and the last line only; a writer needs no more.
+    """
+
+    def decode(lines: list[bytes]) -> list[Line]:
+        numbered = list(enumerate(lines, line_number))
+        wanted = [*numbered[:1], *numbered[1:][-1:]] if ends else numbered
+        return [_decode(line, path, at) for at, line in wanted]
+
     return parse_lines(
         data,
-        lambda lines: [_decode(line, path, at) for at, line in enumerate(lines, line_number)],
+        decode,
         _synced,
         path=path,
         previous=previous,

@@ -44,8 +44,7 @@ class HistoryFile(LineFile[Line]):
     """An open history file."""
 
     def _parse(self, data: bytes) -> Journal[Line]:
-        previous, number = self.check, self._lines + 1
-        return history.parse(data, path=self._shown, previous=previous, line_number=number)
+        return history.parse(data, path=self._shown, previous=self.check, ends=True)
 
 
 class History:
