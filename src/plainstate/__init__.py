@@ -18,7 +18,8 @@ from plainstate.errors import PlainstateError
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
-from plainstate.types import Commit, Document
+from plainstate.types import Change, ChangePage, Commit, Document
+from plainstate.watching import Follower, Watch
 
 if TYPE_CHECKING:
     from plainstate.aio import AsyncStateStore
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentResponse",
     "AsyncStateStore",
+    "Change",
+    "ChangePage",
     "Commit",
     "Document",
+    "Follower",
     "PlainstateError",
     "Session",
     "SessionId",
     "SessionSummary",
     "StateStore",
     "UserMessage",
+    "Watch",
     "errors",
     "open_store",
 ]

@@ -10,7 +10,9 @@ from urllib.parse import unquote, urlsplit
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
+from plainstate.following import FollowingMethods
 from plainstate.sessions import SessionMethods
+from plainstate.watching import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,7 @@ class StoreOptions(TypedDict, total=False):
     max_open_documents: int
 
 
-class StateStore(DocumentMethods, SessionMethods):
+class StateStore(DocumentMethods, SessionMethods, FollowingMethods):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
@@ -69,6 +71,7 @@ class StateStore(DocumentMethods, SessionMethods):
         place = _place(path)
         names.check_durability(durability)
         _check_options(options)
+        self._watches = Watches()
         self._engine: Engine
         if place == _MEMORY:
             from plainstate.engines.memory import MemoryEngine
@@ -109,14 +112,17 @@ class StateStore(DocumentMethods, SessionMethods):
         return self._engine.checkpoint()
 
     def close(self) -> None:
-        """Folds what this handle wrote and lets go of everything.
+        """Ends every watch, folds what this handle wrote and lets go of everything.
 
         Raises:
             EditConflictError, DamagedError, StorageError: something could not be folded.  Nothing
                 is lost, its journal holds it; the store is closed all the same.
         """
         self._closed = True
-        self._engine.close()
+        try:
+            self._watches.close()
+        finally:
+            self._engine.close()
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.session import Session, SessionSummary
-    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
+    from plainstate.types import (
+        ChangePage,
+        Commit,
+        Document,
+        Durability,
+        Json,
+        Kind,
+        Patch,
+        Side,
+    )
+    from plainstate.watching import Follower
 
 __all__ = ["AsyncStateStore"]
 
@@ -418,6 +428,39 @@ class AsyncStateStore(AsyncBase):
             self._store.list_sessions,
             user_id=user_id,
             limit=limit,
+        )
+
+    async def changes(
+        self, since: str | None = None, *, category: str | None = None, limit: int = 1000
+    ) -> ChangePage:
+        """What was committed, by any process: at least once, in order per document.
+
+        See `StateStore.changes`.
+        """
+        return await self._read(
+            self._store.changes,
+            since,
+            category=category,
+            limit=limit,
+        )
+
+    async def followers(self) -> list[Follower]:
+        """Who follows this store under a name, sorted; running or not.
+
+        See `StateStore.followers`.
+        """
+        return await self._read(
+            self._store.followers,
+        )
+
+    async def remove_follower(self, name: str) -> bool:
+        """Forgets a follower; `False` if there is none.  A watch that runs in its name fails.
+
+        See `StateStore.remove_follower`.
+        """
+        return await self._write(
+            self._store.remove_follower,
+            name,
         )
 
     async def checkpoint(self) -> int:
