@@ -193,17 +193,17 @@ def test_periodic_lines_are_synced_though_their_document_is_forgotten(machine: M
     engine = machine.open(durability="periodic", max_open_documents=1)
     machine.add(engine, X, "1", durability="commit")
     machine.add(engine, Y, "1")
-    engine._housekeep()
-    give_back = engine._entries.give_back
+    engine._housekeeping.run()
+    give_back = engine._access.entries.give_back
 
     def interrupted(entry) -> None:
-        engine._entries.give_back = give_back
+        engine._access.entries.give_back = give_back
         give_back(entry)
         machine.add(engine, Y, "2")  # another thread, whose document takes the only place
 
-    engine._entries.give_back = interrupted
+    engine._access.entries.give_back = interrupted
     machine.add(engine, X, "2")
-    engine._housekeep()
+    engine._housekeeping.run()
     assert set(map(tuple, machine.after_power_cuts(X))) == {("1", "2")}
 
 
@@ -217,7 +217,7 @@ def test_what_a_failed_sync_may_have_lost_is_made_good(machine: Machine, after: 
     machine.add(engine, X, "2", tx_id="t")
     fs.fail(errno.EIO, {"sync"})
     if after == "background":
-        engine._housekeep()
+        engine._housekeeping.run()
     else:
         with suppress(OutcomeUnknownError):
             machine.add(engine, X, "2", tx_id="t", durability="commit")

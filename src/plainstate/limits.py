@@ -56,3 +56,16 @@ LOCK_TIMEOUT_S: Final = 30.0
 
 MAX_OPEN_DOCUMENTS: Final = 256
 """Journals kept open per store handle; the least recently used is closed."""
+
+FEED_SEGMENT_BYTES: Final = 4 * 1024 * 1024
+"""A segment of the change feed beyond this is full: about 10,000 changes, which a reader
+takes in a tenth of a second."""
+
+FEED_BYTES: Final = 64 * 1024 * 1024
+"""Full segments kept: about 150,000 changes.  Who lags behind more looks at the documents."""
+
+FEED_BYTES_FOR_FOLLOWERS: Final = 1024 * 1024 * 1024
+"""Full segments kept while a named follower needs them; beyond this it is cut off, and told."""
+
+WRITER_LIST_BYTES: Final = 256 * 1024
+"""A writer's list of documents beyond this begins anew: it is read after a kill."""

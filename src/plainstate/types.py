@@ -174,11 +174,14 @@ class ChangePage(Struct, frozen=True):
         cursor: the place behind them, also if there are none.
         gap: some lines could not be read, as after a power cut: what they told must be found out
             from the documents.
+        edits_missed: so much happened at once that the system did not tell all of it: only a look
+            at every document finds out whether one was edited by hand.
     """
 
     changes: list[Change]
     cursor: str
     gap: bool = False
+    edits_missed: bool = False
 
     def __iter__(self) -> Iterator[Change]:
         return iter(self.changes)

@@ -115,7 +115,7 @@ _decode_transactions = msgspec.json.Decoder(TransactionRecord).decode_lines
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _seal(body: bytes, previous: int) -> tuple[bytes, int]:
+def seal(body: bytes, previous: int) -> tuple[bytes, int]:
     """Closes a line: `body` is the JSON object with its closing brace."""
     open_body = body[:-1]
     check = crc32(open_body, previous)
@@ -144,7 +144,7 @@ def encode_transaction(
         b'{"seq":1,"tx":"t","time":"now","patch":[],"sum":"abf21345"}\n'
     """
     known = UNSET if synced == seq - 1 else synced
-    return _seal(_encode(_TransactionLine(seq, tx_id, time, known, patch)), previous)
+    return seal(_encode(_TransactionLine(seq, tx_id, time, known, patch)), previous)
 
 
 def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
@@ -165,7 +165,7 @@ def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
     if head.summary is not None:
         members["summary"] = head.summary
     members.update(head.extra)
-    return _seal(_encode(members), previous)
+    return seal(_encode(members), previous)
 
 
 class Journal(Struct):

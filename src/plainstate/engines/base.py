@@ -180,7 +180,9 @@ class Engine(Protocol):
         Cost: a look at each document, not a load.
         """
 
-    def changes(self, since: str | None, *, limit: int, timeout_s: float = 0) -> ChangePage:
+    def changes(
+        self, since: str | None, *, limit: int, timeout_s: float = 0, durable: bool = False
+    ) -> ChangePage:
         """What the change feed tells behind a cursor: every commit of every process at
         least once, in order per document.  Of system documents it tells nothing.
 
@@ -189,19 +191,24 @@ class Engine(Protocol):
                 cursor of the end.
             limit: at most so many, 1 or more.
             timeout_s: how long to wait where there are none.
+            durable: tell nothing that a power cut could still take away from the feed.
 
         Raises:
             CursorExpiredError: some changes behind the cursor are no longer kept.
             InvalidCursorError: it is not a cursor of this feed.
         """
 
-    def notice(self, document: DocumentId, known: str | None) -> None:
+    def notice(self, document: DocumentId, known: str | None) -> bool:
         """Looks whether a document was changed behind the store's back, and tells the feed.
 
         Args:
             document: which.
             known: the version that the feed told last ("absent" of a deletion), if the caller
                 knows: then any other state of the document is told.
+
+        Returns:
+            Whether that is settled; if not, because somebody is writing the document right now
+            or the store cannot be written, ask again later.
         """
 
     def checkpoint(self) -> int:

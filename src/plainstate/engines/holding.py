@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import DocumentId
 
-__all__ = ["Hold", "refuse_if_held"]
+__all__ = ["Hold", "is_held", "refuse_if_held"]
 
 
 class Hold:
@@ -33,6 +33,13 @@ class Hold:
 
 
 _HOLDS: ContextVar[tuple[Hold, ...]] = ContextVar("plainstate_holds", default=())
+
+
+def is_held(engine: Engine, document: DocumentId) -> bool:
+    """Whether this task or thread holds a document."""
+    return any(
+        hold.active and hold.engine is engine and hold.document == document for hold in _HOLDS.get()
+    )
 
 
 def refuse_if_held(engine: Engine, document: DocumentId | None = None) -> None:

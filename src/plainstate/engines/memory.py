@@ -201,7 +201,14 @@ class MemoryEngine:
                 and (document.category == category or (category is None and is_public(document)))
             ]
 
-    def changes(self, since: str | None, *, limit: int, timeout_s: float = 0) -> ChangePage:
+    def changes(
+        self,
+        since: str | None,
+        *,
+        limit: int,
+        timeout_s: float = 0,
+        durable: bool = False,  # noqa: ARG002 - memory has no power cuts
+    ) -> ChangePage:
         self._check_open()
         with self._mutex:
             oldest = self._fed - len(self._feed)
@@ -216,8 +223,9 @@ class MemoryEngine:
         self,
         document: DocumentId,  # noqa: ARG002 - nobody edits memory by hand
         known: str | None,  # noqa: ARG002
-    ) -> None:
+    ) -> bool:
         self._check_open()
+        return True
 
     def _position(self, since: str | None, oldest: int) -> int:
         if since is None:

@@ -8,11 +8,67 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-__all__ = ["FileSystem"]
+__all__ = ["FileSystem", "Notices", "Notifier"]
+
+
+class Notices(Struct, frozen=True):
+    """What may have changed in watched folders, each thing once.
+
+    Attributes:
+        files: (folder, name) of files that were created, written, deleted or renamed.
+        folders: paths of folders that came, went or moved.  Watch each again, then look at
+            everything in it that is there, its own folders included.
+        lost: some notices were lost: look at everything.
+    """
+
+    files: list[tuple[str, str]] = []
+    folders: list[str] = []
+    lost: bool = False
+
+
+class Notifier(Protocol):
+    """Tells what other programs, and this one, change in folders.
+
+    A change is there to `read` as soon as the system call that made it returned, in whichever
+    process.  Any thread may call any method; only one at a time may `wait`.  After `fork` it
+    belongs to the parent alone.
+    """
+
+    def watch(self, folder: str, *, modifications: bool = False) -> bool:
+        """Watches a folder, not the folders in it; harmless when it is watched already.
+
+        List the folder afterwards, not before: then nothing falls in between.
+
+        Args:
+            folder: absolute path.
+            modifications: also tell each write to a file that stays open, not only its closing.
+
+        Returns:
+            Whether it is watched.  Not where it is gone or may not be read, nor where the system
+            watches no more folders: then the caller must look at it now and then.
+        """
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until there is something to `read`; takes none of it.
+
+        Returns:
+            Whether there is; `False` also where `wake` or `close` ended it, or came before.
+        """
+
+    def read(self) -> Notices:
+        """All notices there are; does not wait."""
+
+    def wake(self) -> None:
+        """Makes the `wait` under way, or else the next one, return at once."""
+
+    def close(self) -> None:
+        """Stops watching, and any `wait`.  Harmless when called again."""
 
 
 class FileSystem(Protocol):
@@ -74,3 +130,6 @@ class FileSystem(Protocol):
 
     def unlock(self, fd: int, offset: int) -> None:
         """Gives the lock on one byte back."""
+
+    def notifier(self) -> Notifier | None:
+        """A new notifier; `None` where the system has none, or no more: then callers poll."""

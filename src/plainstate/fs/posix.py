@@ -21,6 +21,8 @@ from plainstate.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from plainstate.fs.base import Notifier
+
 __all__ = ["PosixFileSystem"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -120,6 +122,11 @@ class PosixFileSystem:
 
     def unlock(self, fd: int, offset: int) -> None:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, 0, offset, 1, 0))
+
+    def notifier(self) -> Notifier | None:
+        from plainstate.fs.notify import open_notifier  # few stores need it
+
+        return open_notifier()
 
 
 def _open(path: str, flags: int) -> int:

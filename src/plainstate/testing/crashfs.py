@@ -333,6 +333,9 @@ class CrashFileSystem:
         if self._machine.locks.get(place) == fd:
             del self._machine.locks[place]
 
+    def notifier(self) -> None:
+        return None
+
     # --- within ---
 
     def _check_on(self) -> None:

@@ -10,7 +10,7 @@ from plainstate.testing.crashfs import CrashFileSystem
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from plainstate.fs.base import FileSystem
+    from plainstate.fs.base import FileSystem, Notifier
 
 __all__ = ["METHODS", "FaultyFileSystem"]
 
@@ -185,3 +185,6 @@ class FaultyFileSystem:
 
     def unlock(self, fd: int, offset: int) -> None:
         self._inner.unlock(fd, offset)
+
+    def notifier(self) -> Notifier | None:
+        return self._inner.notifier()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plainstate.core import record
-from plainstate.core.record import HeadRecord, Record
+from plainstate.core.record import HeadRecord, Record, TransactionRecord
 from plainstate.core.replay import find_basis
 from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.folding import Folding
@@ -26,6 +26,7 @@ from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import check_records, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
+from plainstate.types import ABSENT, action_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +137,7 @@ class FileDocument(Folding):
             self._lines_behind += len(staged.lines)
             if sync:
                 self.synced_seq = self.position.seq
+            self._services.feed.tell(staged.told)
         staged.settle()
         for pending in group:
             if pending.sync and pending.result is not None and pending.result.duplicate:
@@ -162,6 +164,31 @@ class FileDocument(Folding):
         with self._postponing():
             self._fold(self._read(), None)
         return commit
+
+    def tell_behind(self, told: str | None) -> None:
+        """Tells the feed what it lacks.
+
+        Args:
+            told: the version that it told last, "absent" of a deletion; `None`: nobody knows.
+
+        Raises:
+            DamagedError: the document cannot be read.
+        """
+        reading = self._read()
+        basis = reading.basis
+        if told == (basis.version or ABSENT) or not basis.seq:
+            return
+        told_seq = int(told.partition("-")[0]) if told not in (None, ABSENT) else 0
+        exists = told not in (None, ABSENT)
+        at = 0
+        for line in reading.records if basis.kind != "edited" else ():
+            if isinstance(line, TransactionRecord) and line.seq > told_seq:
+                action = action_of(existed=exists or line.seq > 1, exists=not line.deletes)
+                self.tell(action, line.seq, None if line.deletes else line.version, line.tx)
+                at = line.seq
+        if at != basis.seq:
+            action = action_of(existed=exists, exists=basis.version is not None)
+            self.tell("edit" if basis.kind == "edited" else action, basis.seq, basis.version)
 
     @property
     def wants_fold(self) -> bool:
@@ -231,6 +258,9 @@ class FileDocument(Folding):
         self.recent = dict(head.recent)
         if basis.kind != "clean":  # put there, changed or removed by hand
             head = self._make_head(basis.seq, basis.version, reference_to(snapshot), None)
+            if basis.head.seq:
+                # else it may be new: whoever created it, or saw it appear, has told of it
+                self.tell("edit", head.seq, head.version, summary=head.summary)
         self._stand_at(head)
         self.synced_seq = head.seq - 1  # its head is written together with the first line
         self._edited_at_rest = basis.kind != "clean"

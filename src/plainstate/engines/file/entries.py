@@ -15,7 +15,7 @@ from plainstate.engines.file.locks import DocumentLock
 from plainstate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from plainstate.engines.file.group import Pending
     from plainstate.engines.file.state import Services
@@ -48,10 +48,18 @@ class Entries:
         services: what documents need.
         keep: how many to keep while nobody uses them.
         mutex: guards this object, every queue, and what the engine notes about documents.
+        register: told of each document before it is used.
     """
 
-    def __init__(self, services: Services, keep: int, mutex: threading.Lock) -> None:
+    def __init__(
+        self,
+        services: Services,
+        keep: int,
+        mutex: threading.Lock,
+        register: Callable[[DocumentId], None],
+    ) -> None:
         self._services = services
+        self._register = register
         self._keep = keep
         self._mutex = mutex
         self._idle = threading.Condition(mutex)
@@ -78,6 +86,7 @@ class Entries:
                 raise closed_error()
             entry = self._entries.get(document)
             if entry is None:
+                self._register(document)
                 entry = self._entries[document] = Entry(self._services, document)
                 self._forget_idle(pinned)
             entry.users += 1
@@ -114,6 +123,11 @@ class Entries:
                 self._last_work = work
         if unused:
             work(at_once=True)
+
+    @property
+    def documents(self) -> list[DocumentId]:
+        """Those that have an entry."""
+        return list(self._entries)
 
     def forget_all(self) -> None:
         """Closes every journal."""

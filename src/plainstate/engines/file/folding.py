@@ -20,7 +20,7 @@ from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
 from plainstate.limits import FOLD_FLOOR_BYTES
-from plainstate.types import Commit
+from plainstate.types import Commit, action_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,9 @@ class Folding(DocumentState):
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
         )
         outgrown = self._lines_behind > 0
+        action = action_of(existed=self.position.version is not None, exists=True)
         self._install(temp, None if unannounced else head)
+        self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
@@ -109,10 +111,14 @@ class Folding(DocumentState):
             self._disk.fs.close(fd)
         target.sync_folder()
         self.sync_folder()
+        seq = self.position.seq + 1
+        self.tell("delete", seq, None, moved=target.id)
+        target.tell("create", head.seq, head.version, summary=head.summary, moved=self.id)
         with target._postponing():
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
+            self._put_resting(self._make_head(seq, None, None, None))  # or it seems removed by hand
         return Commit(head.seq, str(head.version), self._services.make_id())
 
     def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
@@ -177,6 +183,8 @@ class Folding(DocumentState):
             reference = reference_to(reading.snapshot) if exists else None
             head = self._make_head(basis.seq, basis.version, reference, value)
         self._stand_at(head)
+        if basis.kind == "edited":
+            self.tell("edit", head.seq, head.version, summary=head.summary)
         self._verified = "absent" if reference is None else reference.stamp
         self._fold_at = 0
         if rest or not exists:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from plainstate.core import patch, record
+from plainstate.core import feed, patch, record
 from plainstate.engines.file.position import check_expected, duplicate
 from plainstate.errors import PatchFailedError
-from plainstate.types import Commit, Head, Json
+from plainstate.types import Commit, Head, Json, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +62,7 @@ class Staged:
         check: `sum` of the last line.
         lines: the lines.
         ids: their transaction ids, each with the version it makes.
+        told: what the change feed will be told of them.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Staged:
         self.check = author.chain_start()
         self.lines: list[bytes] = []
         self.ids: dict[str, str] = {}
+        self.told: list[bytes] = []
         self._author = author
         self._load_stored = load
         self._now = now
@@ -127,10 +129,11 @@ class Staged:
         if not operations:
             pending.result = Commit(at.seq, at.version or "", tx_id)
             return
+        now = self._now()
         line, check = record.encode_transaction(
             at.seq + 1,
             tx_id,
-            self._now(),
+            now,
             operations,
             previous=self.check,
             synced=author.synced_seq,
@@ -145,6 +148,19 @@ class Staged:
         self.ids[tx_id] = version
         self._patches.append(operations)
         self._outcomes.append((pending, Commit(at.seq + 1, version, tx_id)))
+        if is_public(author.id):
+            exists = operations != record.DELETION
+            self.told.append(
+                feed.encode(
+                    author.id,
+                    action_of(existed=at.version is not None, exists=exists),
+                    at.seq + 1,
+                    version if exists else None,
+                    tx_id,
+                    now,
+                    summary=self.position.summary if exists else None,
+                )
+            )
 
     def _head(self) -> Head:
         at = self.position

@@ -28,12 +28,18 @@ __all__ = [
     "categories",
     "check_format",
     "create_folders",
+    "document_of",
     "documents",
+    "is_category",
     "journals",
     "write_format",
 ]
 
 _FORMAT_FILE: Final = "format.json"
+_NO_SUBFOLDERS: Final = 2
+"""Links to a folder that has none inside, its own `.` and its name: spares a look at a million
+files.  File systems that do not count them (btrfs) say 1."""
+
 _KINDS: Final[tuple[Kind, ...]] = ("json", "markdown")
 
 
@@ -132,6 +138,20 @@ def _kind_of(file: str) -> Kind | None:
     return next((kind for kind in _KINDS if file.endswith(SUFFIXES[kind])), None)
 
 
+def document_of(category: str, file: str) -> DocumentId | None:
+    """The document whose plain file this is; `None` if it is none.
+
+    Example:
+        >>> document_of("notes", "plan.md")
+        DocumentId(category='notes', name='plan', kind='markdown')
+    """
+    kind = _kind_of(file)
+    if kind is None or not is_category(category):
+        return None
+    name = file.removesuffix(SUFFIXES[kind])
+    return DocumentId(category, name, kind) if _is_name(name) else None
+
+
 def journals(disk: Disk) -> Iterator[DocumentId]:
     """The documents that have a journal, in the whole store."""
     for category in categories(disk):
@@ -146,11 +166,12 @@ def journals(disk: Disk) -> Iterator[DocumentId]:
 def categories(disk: Disk, *, under: str = "") -> Iterator[str]:
     """Every folder that can be a category, parents first."""
     folder = f"{disk.base}/{under}" if under else disk.base
-    if disk.fs.stat(folder) is None:
+    status = disk.fs.stat(folder)
+    if status is None or status.st_nlink == _NO_SUBFOLDERS:
         return
     for name, is_folder in sorted(disk.fs.list_folder(folder)):
         category = f"{under}/{name}" if under else name
-        if is_folder and _is_category(category):
+        if is_folder and is_category(category):
             yield category
             yield from categories(disk, under=category)
 
@@ -163,7 +184,8 @@ def _is_name(name: str) -> bool:
     return True
 
 
-def _is_category(category: str) -> bool:
+def is_category(category: str) -> bool:
+    """Whether a folder of this name can be a category."""
     try:
         names.check_category(category)
     except InvalidNameError:

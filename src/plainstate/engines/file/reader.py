@@ -17,6 +17,7 @@ from plainstate.engines.file.disk import stamp_of
 from plainstate.errors import (
     DamagedError,
     ForeignJournalError,
+    FormatVersionError,
     InvalidValueError,
     OutcomeUnknownError,
     StorageError,
@@ -36,6 +37,7 @@ __all__ = [
     "empty_head",
     "read_document",
     "read_resting",
+    "seems_edited",
     "unknown_outcome",
 ]
 
@@ -233,6 +235,23 @@ def read_resting(disk: Disk, document: DocumentId) -> HeadRecord:
         )
     check_records([head], document, disk.shown(path))
     return head
+
+
+def seems_edited(disk: Disk, document: DocumentId) -> bool:
+    """Whether a document's plain file may have been changed by hand: it is not the one that
+    the last head names.  Reads no plain file and takes no lock."""
+    status = disk.fs.stat(disk.snapshot(document))
+    path = disk.journal(document)
+    file = disk.read_file(path)
+    try:
+        records = [] if file is None else parse(file.data, path=disk.shown(path)).records
+        heads = [one for one in records if isinstance(one, HeadRecord)]
+        named = (heads[-1] if heads else read_resting(disk, document)).snapshot
+    except (DamagedError, FormatVersionError):
+        return True
+    return (None if named is None else named.stamp) != (
+        None if status is None else stamp_of(status)
+    )
 
 
 def check_records(records: Sequence[Record], document: DocumentId, path: str) -> None:

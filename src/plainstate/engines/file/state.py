@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from plainstate.core import codec, record, summary
+from plainstate.core import codec, feed, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.reader import (
@@ -26,22 +27,24 @@ from plainstate.engines.file.reader import (
 )
 from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
+from plainstate.types import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from plainstate.types import Commit, DocumentId, Json
+    from plainstate.types import Action, Commit, DocumentId, Json
 
 __all__ = ["DocumentState", "Services", "reference_to", "stamp_or_absent"]
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What documents need from their engine: disk, clock and identifiers."""
+    """What documents need from their engine: disk, clock, identifiers and change feed."""
 
     disk: Disk
     now: Callable[[], str]
     make_id: Callable[[], str]
     max_write_bytes: int
+    feed: Feed
 
 
 class DocumentState:
@@ -220,6 +223,30 @@ class DocumentState:
         except OSError as error:
             self._suspect = True
             raise unknown_outcome(self._disk.shown(folder), error) from error
+
+    def tell(
+        self,
+        action: Action,
+        seq: int,
+        version: str | None,
+        tx_id: str = "",
+        *,
+        summary: dict[str, Json] | None = None,
+        moved: DocumentId | None = None,
+    ) -> None:
+        """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
+        if is_public(self.id):
+            line = feed.encode(
+                self.id,
+                action,
+                seq,
+                version,
+                tx_id,
+                self._services.now(),
+                summary=summary,
+                moved=moved if moved is not None and is_public(moved) else None,
+            )
+            self._services.feed.tell([line])
 
     def _make_head(
         self,

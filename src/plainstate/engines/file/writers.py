@@ -1,22 +1,30 @@
 """Who writes this store now, and cleaning up after those who died.
 
 Each handle that writes keeps a file in `.plainstate/writers/`, locked while it lives and
-removed by a clean close.  A file whose lock is free was left by a crash: whoever
-finds it folds what its writer left behind.
+removed by a clean close.  It names the documents that the handle has in use.  A file whose
+lock is free was left by a crash: whoever finds it folds what its writer left behind, and
+tells the change feed what that writer did not tell any more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
-from plainstate.engines.file.disk import META, TEMP_PREFIX
+from plainstate.engines.file.disk import META, SUFFIXES, TEMP_PREFIX
+from plainstate.limits import WRITER_LIST_BYTES
+from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from plainstate.engines.file.disk import Disk
 
-__all__ = ["Registration", "dead_writers", "sweep"]
+__all__ = ["Dead", "Registration", "dead_writers", "documents_of", "sweep"]
+
+Dead: TypeAlias = dict[str, int]
+"""The ids of dead writers, each with the descriptor of its file, locked."""
 
 
 class Registration:
@@ -24,15 +32,30 @@ class Registration:
 
     def __init__(self, disk: Disk, writer_id: str) -> None:
         self._disk = disk
-        folder = f"{disk.meta}/writers"
-        disk.add_folder(folder, disk.meta)
-        self._path = f"{folder}/{writer_id}"
+        self._folder = f"{disk.meta}/writers"
+        disk.add_folder(self._folder, disk.meta)
+        self._path = f"{self._folder}/{writer_id}"
+        self._temp = f"{self._folder}/{TEMP_PREFIX}{writer_id}-list"
+        self._size = 0
         self._fd = self._enter()
         try:
-            disk.fs.sync_folder(folder)
+            disk.fs.sync_folder(self._folder)
         except BaseException:
             disk.fs.close(self._fd)  # or the next attempt would wait for this very lock
             raise
+
+    def note(self, document: DocumentId, others: Iterable[DocumentId]) -> None:
+        """Adds a document to the entry, before it is written; not synced: it is for kills.
+
+        Args:
+            document: which.
+            others: all else that is in use: a list that became long begins anew with them.
+        """
+        line = _line(document)
+        if self._size + len(line) > WRITER_LIST_BYTES:
+            self._begin_anew(others)
+        self._disk.write_all(self._fd, line)
+        self._size += len(line)
 
     def leave(self, *, clean: bool) -> None:
         """Removes the entry after a clean close, or leaves it for a successor."""
@@ -49,23 +72,74 @@ class Registration:
             if _claim(self._disk, self._path, fd):
                 return fd
 
+    def _begin_anew(self, others: Iterable[DocumentId]) -> None:
+        """Puts a locked file in the place of the old one, so that nobody finds it free."""
+        fs = self._disk.fs
+        fd = fs.open_lock(self._temp)
+        try:
+            if not fs.try_lock(fd, 0):
+                raise AssertionError("nobody else has this file")
+            data = b"".join(map(_line, others))
+            fs.truncate(fd, 0)
+            self._disk.write_all(fd, data)
+            fs.rename(self._temp, self._path)
+        except BaseException:
+            fs.close(fd)
+            raise
+        fs.close(self._fd)
+        self._fd, self._size = fd, len(data)
 
-def dead_writers(disk: Disk) -> dict[str, int]:
-    """The ids of writers that are gone without a clean close, each with its entry, locked.
 
-    The lock keeps others from burying the same writer; the caller closes the descriptors.
+@contextmanager
+def dead_writers(disk: Disk) -> Iterator[Dead]:
+    """The writers that are gone without a clean close.
+
+    Their files are locked meanwhile, which keeps others from burying the same writer.
     """
+    dead: Dead = {}
+    try:
+        _find_dead(disk, dead)
+        yield dead
+    finally:
+        for fd in dead.values():
+            disk.fs.close(fd)
+
+
+def _find_dead(disk: Disk, dead: Dead) -> None:
     folder = f"{disk.meta}/writers"
-    dead = {}
+    if disk.fs.stat(folder) is None:
+        return
     for name, _ in disk.fs.list_folder(folder):
+        if name.startswith(TEMP_PREFIX):
+            continue
         path = f"{folder}/{name}"
         try:
             fd = disk.fs.open_append(path)  # not open_lock: it would create the entry again
         except FileNotFoundError:
             continue  # closed cleanly meanwhile
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return  # who may not write the store cannot do what others left
+            raise
         if _claim(disk, path, fd):
             dead[name] = fd
-    return dead
+
+
+def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
+    """The documents that a writer's file names."""
+    data = disk.fs.read(fd, 0, disk.fs.stat_open(fd).st_size)
+    found: dict[DocumentId, None] = {}
+    for line in data.split(b"\n")[:-1]:
+        kind, _, place = line.decode("utf-8", "replace").partition(" ")
+        category, _, name = place.rpartition("/")
+        for known in SUFFIXES:
+            if kind == known and category:
+                found[DocumentId(category, name, known)] = None
+    return list(found)
+
+
+def _line(document: DocumentId) -> bytes:
+    return f"{document.kind} {document}\n".encode()
 
 
 def sweep(disk: Disk, dead: Collection[str]) -> None:

@@ -1,0 +1,229 @@
+"""Lines of the change feed, and cursors into it; grammar in `docs/format/feed.md`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from plainstate.core.record import seal
+from plainstate.errors import InvalidCursorError
+from plainstate.types import Action, Change, DocumentId, Json, Kind
+
+__all__ = ["MARK_LENGTH", "Cursor", "Lines", "encode", "last_version", "mark", "parse"]
+
+_SUM_LENGTH: Final = len(',"sum":"00000000"}')
+_BEGINNING: Final = b'{"document":'
+_SUM: Final = re.compile(rb'[0-9a-f]{8}"}\n')
+MARK_LENGTH: Final = 11
+"""Bytes at the end of a line that tell it from another one."""
+
+_CURSOR: Final = re.compile(r"(\d{1,15})-(\d{1,15})-([0-9a-f]{8})", re.ASCII)
+
+
+class _Line(Struct, omit_defaults=True):
+    """The members of a line in the order in which they are written."""
+
+    document: str
+    kind: Kind
+    action: Action
+    seq: int
+    version: str | None
+    tx: str
+    time: str
+    summary: dict[str, Json] | None = None
+    moved: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_lines = msgspec.json.Decoder(_Line).decode_lines
+
+
+class Cursor(NamedTuple):
+    """A place in the feed: right behind a line, or at the beginning of a segment.
+
+    Attributes:
+        segment: number of the segment.
+        offset: bytes of it that are behind.
+        sum: of the last line before it, 8 hex digits.
+    """
+
+    segment: int
+    offset: int = 0
+    sum: str = "00000000"
+
+    def __str__(self) -> str:
+        return f"{self.segment}-{self.offset}-{self.sum}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Reads a cursor.
+
+        Raises:
+            InvalidCursorError: it is none.
+
+        Example:
+            >>> Cursor.parse("3-120-abf21345")
+            Cursor(segment=3, offset=120, sum='abf21345')
+        """
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise InvalidCursorError(
+                f"{text!r} is not a cursor of this store",
+                hint="Pass one exactly as a change or page had it, or none.",
+                cursor=text,
+            )
+        return cls(int(match[1]), int(match[2]), match[3])
+
+
+class Lines(NamedTuple):
+    """What a part of a segment tells.
+
+    Attributes:
+        changes: with their cursors.
+        end: the cursor behind the part.
+        gap: a bad line was skipped.
+    """
+
+    changes: list[Change]
+    end: Cursor
+    gap: bool
+
+
+def encode(
+    document: DocumentId,
+    action: Action,
+    seq: int,
+    version: str | None,
+    tx_id: str,
+    time: str,
+    *,
+    summary: dict[str, Json] | None = None,
+    moved: DocumentId | None = None,
+) -> bytes:
+    r"""Makes a line; arguments as the attributes of `Change`.
+
+    Example:
+        >>> encode(DocumentId("notes", "plan", "markdown"), "create", 1, "1-ab", "t", "now")
+        b'{"document":"notes/plan","kind":"markdown","action":"create","seq":1,"version":"1-ab","tx":"t","time":"now","sum":"33e4a8d8"}\n'
+    """
+    line = _Line(
+        str(document),
+        document.kind,
+        action,
+        seq,
+        version,
+        tx_id,
+        time,
+        summary,
+        None if moved is None else str(moved),
+    )
+    return seal(_encode(line), 0)[0]
+
+
+def parse(data: bytes, start: Cursor, limit: int) -> Lines:
+    """Reads whole lines.
+
+    Args:
+        data: bytes of the segment behind `start`, up to the end of a line.
+        start: where they begin.
+        limit: read at most so many changes.
+
+    Cost: one CRC and one decode a line.
+    """
+    found: list[tuple[bytes, Cursor]] = []
+    offset, check, gap = start.offset, start.sum, False
+    for line in data.split(b"\n")[:-1]:
+        if len(found) == limit:
+            break
+        offset += len(line) + 1
+        intact = line if _is_intact(line) else _behind_a_part(line)
+        check = mark(line[-10:] + b"\n")
+        if intact is None:
+            gap = True
+            continue
+        found.append((intact, Cursor(start.segment, offset, check)))
+    end = Cursor(start.segment, offset, check)
+    try:
+        lines = _decode_lines(b"\n".join(line for line, _ in found)) if found else []
+        changes = [_change(line, at) for line, (_, at) in zip(lines, found, strict=True)]
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        changes, foreign = _one_by_one(found)
+        gap = gap or foreign
+    return Lines(changes, end, gap)
+
+
+def mark(end: bytes) -> str:
+    r"""What a cursor says about the line before it.
+
+    Args:
+        end: the last 11 bytes of that line, newline included, or all there are.
+
+    Returns:
+        Its `sum`; of a bad line, a CRC-32 of its end.
+
+    Example:
+        >>> mark(b'abf21345"}\n')
+        'abf21345'
+    """
+    last = end[end.rfind(b"\n", 0, -1) + 1 :]
+    if len(last) == MARK_LENGTH and _SUM.match(last):
+        return last[:8].decode("ascii")
+    return f"{crc32(last):08x}"
+
+
+def last_version(data: bytes, document: DocumentId) -> str | None:
+    """The version that the last intact line about a document in `data` tells; "absent" of a
+    deletion, `None` if there is no such line."""
+    beginning = _encode(_Line(str(document), document.kind, "edit", 0, None, "", ""))
+    beginning = beginning[: beginning.index(b'"action"')]
+    at = len(data)
+    while (at := data.rfind(beginning, 0, at)) >= 0:
+        line = data[at:].partition(b"\n")[0]
+        if _is_intact(line):
+            version = _decode(line).version
+            return "absent" if version is None else version
+    return None
+
+
+def _is_intact(line: bytes) -> bool:
+    return line[-_SUM_LENGTH:] == b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH])
+
+
+def _behind_a_part(line: bytes) -> bytes | None:
+    """A whole line that was written behind a part of another one (F-3)."""
+    at = line.rfind(_BEGINNING)
+    return line[at:] if at > 0 and _is_intact(line[at:]) else None
+
+
+def _one_by_one(found: list[tuple[bytes, Cursor]]) -> tuple[list[Change], bool]:
+    changes, foreign = [], False
+    for line, at in found:
+        try:
+            changes.append(_change(_decode(line), at))
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            foreign = True  # a newer writer's
+    return changes, foreign
+
+
+def _change(line: _Line, at: Cursor) -> Change:
+    return Change(
+        cursor=str(at),
+        document=_document(line.document, line.kind),
+        action=line.action,
+        seq=line.seq,
+        version=line.version,
+        tx_id=line.tx,
+        time=line.time,
+        summary=line.summary,
+        moved=None if line.moved is None else _document(line.moved, line.kind),
+    )
+
+
+def _document(text: str, kind: Kind) -> DocumentId:
+    category, _, name = text.rpartition("/")
+    return DocumentId(category, name, kind)

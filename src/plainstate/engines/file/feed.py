@@ -1,0 +1,308 @@
+"""The change feed on disk: appending lines, reading them behind a cursor, keeping it bounded.
+
+Format, and why no lock is needed: `docs/format/feed.md`.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from plainstate.core import feed
+from plainstate.core.feed import Cursor
+from plainstate.errors import CursorExpiredError, InvalidCursorError
+from plainstate.limits import (
+    FEED_BYTES,
+    FEED_BYTES_FOR_FOLLOWERS,
+    FEED_SEGMENT_BYTES,
+)
+from plainstate.types import LATEST, ChangePage
+
+if TYPE_CHECKING:
+    from plainstate.engines.file.disk import Disk
+    from plainstate.types import Change, DocumentId
+
+__all__ = ["Feed", "Segment"]
+
+_OPEN: Final = ".open.jsonl"
+_FULL: Final = ".jsonl"
+_CHUNK_BYTES: Final = 1024 * 1024
+_LOOK_EVERY_BYTES: Final = 64 * 1024
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One file of the feed; `full`: nothing is written to it any more."""
+
+    number: int
+    path: str
+    full: bool
+
+
+class Feed:
+    """The feed of one store, for one handle.  Any thread may call it.
+
+    Args:
+        disk: the store.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self.folder = f"{disk.meta}/feed"
+        self._disk = disk
+        self._mutex = threading.Lock()
+        self._fd = -1
+        self._path = ""
+        self._inode = 0
+        self._unwritten: list[bytes] = []
+        self._since_look = 0
+        self._synced = Cursor(0)
+
+    # --- writing ---
+
+    def tell(self, lines: list[bytes]) -> None:
+        """Appends lines about commits that are durable; the caller holds the document's lock.
+
+        What cannot be written now is written before the next lines: the commits stand.
+        """
+        with self._mutex:
+            self._unwritten += lines
+            with suppress(OSError):  # kept, see `flush`
+                self._write()
+
+    def flush(self) -> None:
+        """Writes what could not be written.
+
+        Raises:
+            OSError: it still cannot.
+        """
+        with self._mutex:
+            self._write()
+
+    def close(self) -> None:
+        """Closes the open segment."""
+        with self._mutex:
+            self._leave()
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
+        data = b"".join(self._unwritten)
+        self._append(data)
+        self._unwritten = []
+        self._since_look += len(data)
+        if self._since_look >= _LOOK_EVERY_BYTES:
+            self._since_look = 0
+            if self._disk.fs.stat_open(self._fd).st_size >= FEED_SEGMENT_BYTES:
+                self._rotate()
+
+    def _append(self, data: bytes) -> None:
+        fs = self._disk.fs
+        while True:
+            if self._fd < 0:
+                self._enter()
+            written = fs.write(self._fd, data)
+            if written < len(data):
+                continue  # the whole once more: others may have written behind the part
+            status = fs.stat(self._path)
+            if status is not None and status.st_ino == self._inode:
+                return
+            self._leave()  # it became full meanwhile, and readers may be past it
+
+    def _enter(self) -> None:
+        """Opens the open segment with the highest number; creates one where there is none."""
+        fs = self._disk.fs
+        self._disk.add_folder(self.folder, self._disk.meta)
+        while self._fd < 0:
+            segments = self.segments()
+            newest = segments[-1] if segments else None
+            try:
+                if newest is None or newest.full:
+                    self._path = self._place((newest.number if newest else 0) + 1, _OPEN)
+                    self._fd = fs.open_append(self._path, create=True)
+                else:
+                    self._path = newest.path
+                    self._fd = fs.open_append(self._path)
+            except (FileExistsError, FileNotFoundError):
+                continue  # another process was faster
+        try:
+            status = fs.stat_open(self._fd)
+            self._inode = status.st_ino
+            if status.st_size >= FEED_SEGMENT_BYTES:  # full: look right after the next lines
+                self._since_look = _LOOK_EVERY_BYTES
+            fs.sync_folder(self.folder)  # whoever created it may not have come so far
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        if self._fd >= 0:
+            self._disk.fs.close(self._fd)
+            self._fd = -1
+
+    def _rotate(self) -> None:
+        fs = self._disk.fs
+        fs.sync(self._fd)
+        full = self._path.removesuffix(_OPEN) + _FULL
+        self._leave()
+        with suppress(FileNotFoundError):  # another process did it
+            fs.rename(self._path, full)
+        self._enter()
+        self._retire()
+
+    def _retire(self) -> None:
+        """Removes the oldest full segments beyond the limits (F-7)."""
+        fs = self._disk.fs
+        segments = [one for one in self.segments() if one.full]
+        found = [(one, status) for one in segments if (status := fs.stat(one.path)) is not None]
+        total = sum(status.st_size for _, status in found)
+        needed = min(self._followed(), default=None)
+        for one, status in found:
+            kept = needed is not None and one.number >= needed
+            if total <= (FEED_BYTES_FOR_FOLLOWERS if kept else FEED_BYTES):
+                return
+            with suppress(FileNotFoundError):
+                fs.unlink(one.path)
+            total -= status.st_size
+
+    def _followed(self) -> list[int]:
+        """The segment that each named follower needs."""
+        folder = f"{self._disk.meta}/followers"
+        if self._disk.fs.stat(folder) is None:
+            return []
+        found = []
+        for name, _ in self._disk.fs.list_folder(folder):
+            file = self._disk.read_file(f"{folder}/{name}") if name.endswith(".json") else None
+            if file is not None:
+                with suppress(msgspec.DecodeError, TypeError, KeyError, InvalidCursorError):
+                    # a file that is no follower's keeps nothing
+                    found.append(Cursor.parse(msgspec.json.decode(file.data)["cursor"]).segment)
+        return found
+
+    # --- reading ---
+
+    def read(self, since: str | None, limit: int, *, durable: bool) -> ChangePage:
+        """See `Engine.changes`; does not wait."""
+        cursor, gap = self._begin(since)
+        changes: list[Change] = []
+        while since != LATEST and len(changes) < limit:
+            part = self._read_on(cursor, limit - len(changes), durable=durable)
+            if part is None:
+                break
+            lines, full = part
+            changes += lines.changes
+            gap = gap or lines.gap
+            if lines.end == cursor:
+                if not full:
+                    break
+                cursor = Cursor(cursor.segment + 1)
+            else:
+                cursor = lines.end
+        return ChangePage(changes, str(cursor), gap)
+
+    def last_version(self, document: DocumentId) -> str | None:
+        """What the newest segment told last about a document, as `notice` takes it."""
+        segments = self.segments()
+        file = self._disk.read_file(segments[-1].path) if segments else None
+        return None if file is None else feed.last_version(file.data, document)
+
+    def segments(self) -> list[Segment]:
+        """The segments, oldest first."""
+        if self._disk.fs.stat(self.folder) is None:
+            return []
+        found: dict[int, Segment] = {}
+        for name, _ in self._disk.fs.list_folder(self.folder):
+            number, _, rest = name.partition(".")
+            if number.isdecimal() and rest in (_OPEN[1:], _FULL[1:]):
+                one = Segment(int(number), f"{self.folder}/{name}", rest == _FULL[1:])
+                if one.full or one.number not in found:
+                    found[one.number] = one
+        return [found[number] for number in sorted(found)]
+
+    def _begin(self, since: str | None) -> tuple[Cursor, bool]:
+        """Where to read on, and whether that is further back than `since` says."""
+        if since == LATEST:
+            return self._end(), False
+        if since is None:
+            return Cursor(self._oldest()), False
+        cursor = Cursor.parse(since)
+        if cursor.offset == 0 and cursor == Cursor(1) == Cursor(self._oldest()):
+            return cursor, False
+        opened = self._open(cursor.segment)
+        if opened is None:
+            return self._missing(cursor)
+        fd, _ = opened
+        try:
+            start = max(0, cursor.offset - feed.MARK_LENGTH)
+            end = self._disk.fs.read(fd, start, cursor.offset - start)
+        finally:
+            self._disk.fs.close(fd)
+        if len(end) == cursor.offset - start and (not end or feed.mark(end) == cursor.sum):
+            return cursor, False
+        return Cursor(cursor.segment), True  # a power cut took the lines before the cursor
+
+    def _missing(self, cursor: Cursor) -> tuple[Cursor, bool]:
+        segments = self.segments()
+        before = any(one.number == cursor.segment - 1 and one.full for one in segments)
+        if before and cursor.offset == 0:
+            return cursor, False  # nothing was written behind a full segment yet
+        oldest = Cursor(segments[0].number if segments else 1)
+        raise CursorExpiredError(
+            f"some changes behind {cursor} are no longer kept",
+            hint="Look at the documents themselves, then go on from the error's `oldest`.",
+            cursor=str(cursor),
+            oldest=str(oldest),
+        )
+
+    def _read_on(
+        self, cursor: Cursor, limit: int, *, durable: bool
+    ) -> tuple[feed.Lines, bool] | None:
+        """The next lines of a segment, and whether it was full before they were read."""
+        opened = self._open(cursor.segment)
+        if opened is None:
+            return None
+        fd, full = opened
+        fs = self._disk.fs
+        try:
+            size = fs.stat_open(fd).st_size - cursor.offset
+            data = fs.read(fd, cursor.offset, min(size, _CHUNK_BYTES))
+            whole = data.rfind(b"\n") + 1
+            if not whole and size > len(data):  # one very long line
+                data = fs.read(fd, cursor.offset, size)
+                whole = data.rfind(b"\n") + 1
+            lines = feed.parse(data[:whole], cursor, limit)
+            if durable and not full and lines.end > self._synced:
+                fs.sync(fd)
+                self._synced = lines.end
+            return lines, full
+        finally:
+            fs.close(fd)
+
+    def _open(self, number: int) -> tuple[int, bool] | None:
+        """Opens a segment; tells whether it was full at that moment."""
+        for suffix in (_FULL, _OPEN, _FULL):  # it may be renamed in between
+            with suppress(FileNotFoundError):
+                return self._disk.fs.open_read(self._place(number, suffix)), suffix == _FULL
+        return None
+
+    def _oldest(self) -> int:
+        segments = self.segments()
+        return segments[0].number if segments else 1
+
+    def _end(self) -> Cursor:
+        """The cursor behind the last whole line."""
+        segments = self.segments()
+        if not segments:
+            return Cursor(1)
+        newest = segments[-1]
+        file = self._disk.read_file(newest.path)
+        if file is None:  # renamed meanwhile
+            return self._end()
+        size = file.data.rfind(b"\n") + 1
+        if not size:
+            return Cursor(newest.number)
+        return Cursor(newest.number, size, feed.mark(file.data[:size][-feed.MARK_LENGTH :]))
+
+    def _place(self, number: int, suffix: str) -> str:
+        return f"{self.folder}/{number:010}{suffix}"

@@ -1,0 +1,147 @@
+"""Learning what happens to the store's files while it is open: other writers, and edits by hand.
+
+Notices are hints.  That a file changed behind the store's back is decided by looking at it,
+and where the system tells nothing, the index finds out by looking at every file.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from plainstate.engines.file import layout
+from plainstate.engines.file.disk import META
+from plainstate.errors import PlainstateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plainstate.engines.file.disk import Disk
+    from plainstate.fs.base import Notices, Notifier
+    from plainstate.types import DocumentId
+
+__all__ = ["Watching"]
+
+_POLL_S: Final = 0.02
+"""Pause between two looks where there is no notification."""
+
+
+class Watching:
+    """Watches the folders of one store, from its first use on.  Any thread may call it.
+
+    Args:
+        disk: the store.
+        feed_folder: where the change feed lies.
+        notice: looks at a document whose plain file may have been changed by hand.
+    """
+
+    def __init__(
+        self, disk: Disk, feed_folder: str, notice: Callable[[DocumentId], object]
+    ) -> None:
+        self._disk = disk
+        self._feed_folder = feed_folder
+        self._notice = notice
+        self._reading = threading.Lock()
+        self._turn = threading.Condition()
+        self._someone_waits = False
+        self._notifier: Notifier | None = None
+        self._begun = False
+        self._feed_watched = False
+        self._closed = False
+
+    def look(self) -> bool:
+        """Looks at what was changed by hand since the last look.
+
+        Returns:
+            Whether all such changes are known; if not, only a look at every file tells.
+        """
+        with self._reading:
+            if not self._begun:
+                self._begin()
+                return True  # what happened before is not ours to tell
+            if self._notifier is None:
+                return True
+            notices = self._notifier.read()
+            complete = not notices.lost
+            for folder in notices.folders:
+                complete = self._enter(folder) and complete
+            for document in self._documents(notices):
+                complete = self._look_at(document) and complete
+            return complete
+
+    def wait(self, timeout_s: float) -> None:
+        """Waits until something may have happened, or the time is over."""
+        notifier = self._notifier
+        if notifier is None or not self._watch_feed(notifier):
+            time.sleep(min(timeout_s, _POLL_S))
+            return
+        with self._turn:
+            if self._someone_waits:  # one thread waits for all
+                self._turn.wait(timeout_s)
+                return
+            self._someone_waits = True
+        try:
+            notifier.wait(timeout_s)
+        finally:
+            with self._turn:
+                self._someone_waits = False
+                self._turn.notify_all()
+
+    def close(self) -> None:
+        """Ends every wait."""
+        with self._reading:
+            self._begun = True
+            notifier, self._notifier = self._notifier, None
+        if notifier is not None:
+            notifier.close()
+        with self._turn:
+            self._turn.notify_all()
+
+    def _begin(self) -> None:
+        if self._disk.fs.stat(self._disk.meta) is None:
+            return  # nobody has written here yet
+        self._begun = True
+        self._notifier = self._disk.fs.notifier()
+        if self._notifier is not None:
+            self._notifier.watch(self._disk.base)
+            for category in layout.categories(self._disk):
+                self._notifier.watch(f"{self._disk.base}/{category}")
+
+    def _watch_feed(self, notifier: Notifier) -> bool:
+        if not self._feed_watched:
+            self._feed_watched = notifier.watch(self._feed_folder, modifications=True)
+        return self._feed_watched
+
+    def _enter(self, folder: str) -> bool:
+        """Watches a folder that came, and looks at what is in it already."""
+        category = self._disk.shown(folder)
+        if folder == self._feed_folder:
+            self._feed_watched = False
+        if self._notifier is None or category == META or category.startswith(f"{META}/"):
+            return True
+        found = [category, *layout.categories(self._disk, under=category)]
+        complete = True
+        for one in found:
+            if layout.is_category(one) and self._disk.check_folder(one):
+                complete = self._notifier.watch(f"{self._disk.base}/{one}") and complete
+                for document, _ in layout.documents(self._disk, one):
+                    complete = self._look_at(document) and complete
+        return complete
+
+    def _look_at(self, document: DocumentId) -> bool:
+        try:
+            self._notice(document)
+        except (OSError, PlainstateError):
+            return False  # the others' notices are not lost with it
+        return True
+
+    def _documents(self, notices: Notices) -> list[DocumentId]:
+        """The documents whose plain files are among the notices."""
+        found: dict[DocumentId, None] = {}
+        for folder, name in notices.files:
+            category = self._disk.shown(folder)
+            document = layout.document_of(category, name) if folder != self._disk.base else None
+            if document is not None:
+                found[document] = None
+        return list(found)
