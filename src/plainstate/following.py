@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from plainstate.core import names
 from plainstate.errors import InvalidCursorError, InvalidValueError
 from plainstate.types import ChangePage, DocumentId
@@ -11,7 +13,6 @@ from plainstate.watching import FOLLOWERS, Follower, Progress, Watch, Watches, r
 
 if TYPE_CHECKING:
     from plainstate.engines.base import Engine
-    from plainstate.types import Change
 
 __all__ = ["FollowingMethods"]
 
@@ -59,18 +60,13 @@ class FollowingMethods:
                 hint="Leave it out for 1000.",
                 pointer="",
             )
-        found: list[Change] = []
-        cursor, gap = since, False
-        while True:
-            page = self._engine.changes(cursor, limit=limit)
-            cursor, gap = page.cursor, gap or page.gap
-            for change in page:
-                if category in (None, change.document.category):
-                    found.append(change)
-                    if len(found) == limit:
-                        return ChangePage(found, change.cursor, gap)
+        found = _wanted(self._engine.changes(since, limit=limit, durable=True), category, limit)
+        while len(found) < limit:
+            page = self._engine.changes(found.cursor, limit=limit, durable=True)
             if not page.changes:
-                return ChangePage(found, cursor, gap)
+                break
+            found = _joined(found, _wanted(page, category, limit - len(found)))
+        return found
 
     def watch(
         self,
@@ -134,6 +130,23 @@ class FollowingMethods:
         """Forgets a follower; `False` if there is none.  A watch that runs in its name fails."""
         document = DocumentId(FOLLOWERS, names.check_name(name))
         return self._engine.delete(document, forget=True) is not None
+
+
+def _wanted(page: ChangePage, category: str | None, limit: int) -> ChangePage:
+    """What a page tells of a category, up to a limit."""
+    changes = [one for one in page if category in (None, one.document.category)]
+    if len(changes) < limit:
+        return structs.replace(page, changes=changes)
+    return structs.replace(page, changes=changes[:limit], cursor=changes[limit - 1].cursor)
+
+
+def _joined(first: ChangePage, second: ChangePage) -> ChangePage:
+    return ChangePage(
+        [*first, *second],
+        second.cursor,
+        gap=first.gap or second.gap,
+        edits_missed=first.edits_missed or second.edits_missed,
+    )
 
 
 def _check_since(since: str | None) -> None:

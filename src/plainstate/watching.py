@@ -133,7 +133,7 @@ class Watch:
         self._stopped = False
         self._saving = threading.Lock()
         self._gap = False
-        page = engine.changes(since or LATEST, limit=1)  # refuses a bad cursor
+        page = engine.changes(since or LATEST, limit=1, durable=True)  # refuses a bad cursor
         start = page.cursor if since in (None, LATEST) else str(since)
         self._cursor = self._done = self._fetched = start
         if progress is not None and progress.cursor != start:
@@ -147,9 +147,8 @@ class Watch:
 
     @property
     def gap(self) -> bool:
-        """Whether some lines of the feed could not be read, as after a power cut.
-
-        The changes that they told come once more where they are found in the documents.
+        """Whether changes may have been missed so far: some lines of the feed could not be read, as
+        after a power cut, or the system did not tell of all edits by hand (`ChangePage`).
         """
         return self._gap
 
@@ -240,14 +239,16 @@ class Watch:
 
     def _fetch(self, timeout_s: float) -> None:
         try:
-            page = self._engine.changes(self._fetched, limit=_PAGE, timeout_s=timeout_s)
+            page = self._engine.changes(
+                self._fetched, limit=_PAGE, timeout_s=timeout_s, durable=True
+            )
         except UsageError:
             if self._stopped:
                 return  # the store was closed, which ends every watch
             raise
         self._waiting.extend(page.changes)
         self._fetched = page.cursor
-        self._gap |= page.gap
+        self._gap |= page.gap or page.edits_missed
         if not page.changes:
             self._cursor = self._done = page.cursor
 

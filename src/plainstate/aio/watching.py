@@ -55,16 +55,19 @@ class AsyncWatch:
 
         Arguments and errors as in `Watch.next`.
         """
+        fresh = self._asked is None
         if self._asked is None:
             if self.stopped:
                 return None
-            self._asked = self._source.ask(self._source.next)
+            self._asked = self._source.ask(lambda: self._source.next(timeout_s))
         asked = self._asked
-        await asyncio.wait([asked], timeout=timeout_s)
+        # a wait that was cancelled has left its question behind, which has a timeout of its own
+        await asyncio.wait([asked], timeout=None if fresh else timeout_s)
         if not asked.done():
             return None
         self._asked = None
-        return asked.result()
+        change = asked.result()
+        return change if fresh or change is not None else await self.next(timeout_s)
 
     def stop(self) -> None:
         """Ends the iteration within a third of a second, also one that waits; never blocks."""
@@ -75,7 +78,7 @@ class AsyncWatch:
         self.stop()
         if self._asked is not None:
             self._asked.add_done_callback(_seen)  # nobody asks for its outcome any more
-        if self._source.watch is not None or self._asked is not None:
+        if self._source.runs:
             await _certain(self._source.ask(self._source.close))
         self.end()
 
@@ -132,9 +135,17 @@ class _Source:
         self._asked: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None]
         self._asked = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._ended = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether its thread is there to be asked."""
+        return self._thread is not None and not self._ended
 
     def ask(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         """Runs a call in the thread, after those before it."""
+        if self._ended:
+            raise UsageError("this watch is closed", hint="Make a new one.")
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="plainstate-watch", daemon=True)
             self._thread.start()
@@ -150,9 +161,9 @@ class _Source:
                 self.watch.stop()
         return self.watch
 
-    def next(self) -> Change | None:
+    def next(self, timeout_s: float | None) -> Change | None:
         """As `Watch.next`."""
-        change = self.begin().next()
+        change = self.begin().next(timeout_s)
         self.stopped = self.stopped or self.begin().stopped
         return change
 
@@ -170,6 +181,7 @@ class _Source:
     def end(self) -> None:
         """Lets the thread go when it has done what it was asked."""
         self.stop()
+        self._ended = True
         self._asked.put(None)
 
     def _run(self) -> None:
