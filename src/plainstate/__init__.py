@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from plainstate import errors
 from plainstate.errors import PlainstateError
 from plainstate.messages import AgentResponse, UserMessage
+from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
 from plainstate.types import Change, ChangePage, Commit, Document
@@ -31,12 +32,15 @@ __all__ = [
     "ChangePage",
     "Commit",
     "Document",
+    "EmptyReport",
     "Follower",
     "PlainstateError",
+    "PruneReport",
     "Session",
     "SessionId",
     "SessionSummary",
     "StateStore",
+    "TrashedSession",
     "UserMessage",
     "Watch",
     "errors",

@@ -69,3 +69,7 @@ FEED_BYTES_FOR_FOLLOWERS: Final = 1024 * 1024 * 1024
 
 WRITER_LIST_BYTES: Final = 256 * 1024
 """A writer's list of documents beyond this begins anew: it is read after a kill."""
+
+TRASH_GRACE_DAYS: Final = 7
+"""How long a pruned session stays in the trash at least, unless told otherwise: long enough for
+somebody to miss it, also over a weekend."""

@@ -11,6 +11,7 @@ from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
+from plainstate.retention import RetentionMethods
 from plainstate.sessions import SessionMethods
 from plainstate.watching import Watches
 
@@ -36,7 +37,7 @@ class StoreOptions(TypedDict, total=False):
     max_open_documents: int
 
 
-class StateStore(DocumentMethods, SessionMethods, FollowingMethods):
+class StateStore(DocumentMethods, SessionMethods, FollowingMethods, RetentionMethods):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from plainstate.core import times
-from plainstate.errors import ConflictError, DamagedError, UsageError
+from plainstate.errors import ConflictError, DamagedError, InvalidValueError, UsageError
 from plainstate.types import ABSENT, LATEST, SYSTEM, DocumentId
 
 if TYPE_CHECKING:
@@ -69,14 +69,15 @@ def read_follower(engine: Engine, name: str) -> tuple[Follower, str] | None:
         return None
     try:
         saved = msgspec.convert(state.value, _Saved)
-    except msgspec.ValidationError as error:
+        saved_at = times.to_datetime(times.parse(saved.time))
+    except (msgspec.ValidationError, InvalidValueError) as error:
         raise DamagedError(
             f"{document}.json does not tell a follower's progress: {error}",
             hint="Remove the follower with remove_follower, and begin anew.",
             path=f"{document}.json",
             line=0,
         ) from error
-    return Follower(name, saved.cursor, times.to_datetime(times.parse(saved.time))), state.version
+    return Follower(name, saved.cursor, saved_at), state.version
 
 
 class Progress:
