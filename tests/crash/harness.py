@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
+import plainstate.retention as retention_module
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
@@ -77,6 +79,9 @@ def same_every_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "Background", _NoBackground)
         patch.setattr(engine_module, "IdMaker", make_ids)
+        runs = itertools.count(1)
+        patch.setattr(retention_module, "_make_run", lambda: f"run-{next(runs)}")
+        patch.setattr(retention_module, "time", SimpleNamespace(time_ns=lambda: 10**18))
         for module in (document_module, folding_module):
             patch.setattr(
                 module, "FOLD_FLOOR_BYTES", module.FOLD_FLOOR_BYTES
@@ -485,7 +490,16 @@ def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[Do
         assert {one for one, _ in engine.documents(category) if engine.read(one)} == listed, (
             f"{category} lists other documents"
         )
+    in_trash = {name for name in state if name.category.startswith(".plainstate/trash/")}
+    assert trash_of(engine) == in_trash, "the trash lists other documents"
     return found
+
+
+def trash_of(engine: FileEngine) -> set[DocumentId]:
+    """What can be restored."""
+    methods = retention_module.RetentionMethods()
+    methods._engine = engine
+    return {DocumentId(f".plainstate/trash/{one.run}", one.id) for one in methods.trash()}
 
 
 def narrow(run: Run, engine: FileEngine) -> State:

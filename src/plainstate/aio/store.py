@@ -9,12 +9,14 @@ from plainstate.aio.base import AsyncBase
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
     from plainstate.messages import AgentResponse, Message, UserMessage
+    from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary
     from plainstate.types import (
+        ChangePage,
         Commit,
         Document,
         Durability,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         SearchHit,
         Side,
     )
+    from plainstate.watching import Follower
 
 __all__ = ["AsyncStateStore"]
 
@@ -484,6 +487,94 @@ class AsyncStateStore(AsyncBase):
         return await self._write(
             self._store.reindex,
             progress=progress,
+        )
+
+    async def changes(
+        self, since: str | None = None, *, category: str | None = None, limit: int = 1000
+    ) -> ChangePage:
+        """What was committed, by any process: at least once, in order per document.
+
+        See `StateStore.changes`.
+        """
+        return await self._read(
+            self._store.changes,
+            since,
+            category=category,
+            limit=limit,
+        )
+
+    async def followers(self) -> list[Follower]:
+        """Who follows this store under a name, sorted; running or not.
+
+        See `StateStore.followers`.
+        """
+        return await self._read(
+            self._store.followers,
+        )
+
+    async def remove_follower(self, name: str) -> bool:
+        """Forgets a follower; `False` if there is none.  A watch that runs in its name fails.
+
+        See `StateStore.remove_follower`.
+        """
+        return await self._write(
+            self._store.remove_follower,
+            name,
+        )
+
+    async def prune_sessions(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_last: int | None = None,
+        max_bytes: int | None = None,
+        user_id: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Moves sessions to the trash by the rules that are given; at least one must be.
+
+        See `StateStore.prune_sessions`.
+        """
+        return await self._write(
+            self._store.prune_sessions,
+            older_than=older_than,
+            keep_last=keep_last,
+            max_bytes=max_bytes,
+            user_id=user_id,
+            dry_run=dry_run,
+        )
+
+    async def trash(self) -> list[TrashedSession]:
+        """The sessions in the trash, last pruned first.
+
+        See `StateStore.trash`.
+        """
+        return await self._read(
+            self._store.trash,
+        )
+
+    async def restore_session(self, session_id: str, *, run: str | None = None) -> Commit:
+        """Moves a session back from the trash.
+
+        See `StateStore.restore_session`.
+        """
+        return await self._write(
+            self._store.restore_session,
+            session_id,
+            run=run,
+        )
+
+    async def empty_trash(
+        self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
+    ) -> EmptyReport:
+        """Deletes sessions in the trash for good; nothing of them is kept.
+
+        See `StateStore.empty_trash`.
+        """
+        return await self._write(
+            self._store.empty_trash,
+            older_than=older_than,
+            dry_run=dry_run,
         )
 
     async def export_archive(

@@ -149,7 +149,9 @@ class Engine(Protocol):
         are never used again.
         """
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         """Moves a document; after a crash it has exactly one of the two names.
 
         Raises:

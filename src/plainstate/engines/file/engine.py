@@ -22,6 +22,7 @@ from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
+from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.watching import Watching
@@ -244,7 +245,9 @@ class FileEngine:
         with self._errors(), self._access.writing(document) as file:
             return file.delete(tx_id=tx_id, expected=expected)
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         self._check_open()
         if document == target:
             raise AlreadyExistsError(
@@ -261,6 +264,7 @@ class FileEngine:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
+            check_expected(document, expected, source.position.version)
             return source.rename_to(goal)
 
     def lock(self, document: DocumentId) -> LockedDocument:
