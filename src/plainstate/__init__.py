@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
 from plainstate.errors import PlainstateError
+from plainstate.history import HistoryEntry
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
@@ -34,6 +35,7 @@ __all__ = [
     "Document",
     "EmptyReport",
     "Follower",
+    "HistoryEntry",
     "PlainstateError",
     "PruneReport",
     "SearchHit",

@@ -51,6 +51,11 @@ transaction does not wait longer either, however busy the document is."""
 SYNC_INTERVAL_S: Final = 0.1
 """Default interval of durability="periodic": what a power cut may lose."""
 
+HISTORY_BYTES: Final = 1024 * 1024
+"""Default of what history="keep" keeps of one document, beside one whole state
+to start from: some thousand messages.  The file is rewritten when it exceeds
+twice that, so a kept byte is written about twice."""
+
 LOCK_TIMEOUT_S: Final = 30.0
 """How long a writer waits for another one before it gives up."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
+    from plainstate.history import HistoryEntry
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary
@@ -146,7 +147,9 @@ class AsyncStateStore(AsyncBase):
             type,
         )
 
-    async def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+    async def read(
+        self, category: str, name: str, *, kind: Kind | None = None, at: int | str | None = None
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         See `StateStore.read`.
@@ -156,6 +159,7 @@ class AsyncStateStore(AsyncBase):
             category,
             name,
             kind=kind,
+            at=at,
         )
 
     async def patch(
@@ -293,7 +297,7 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def load_session(self, session_id: str) -> Session | None:
+    async def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
 
         See `StateStore.load_session`.
@@ -301,6 +305,7 @@ class AsyncStateStore(AsyncBase):
         return await self._read(
             self._store.load_session,
             session_id,
+            at=at,
         )
 
     async def get_or_create_session(
@@ -399,6 +404,65 @@ class AsyncStateStore(AsyncBase):
         return await self._write(
             self._store.delete_session,
             session_id,
+        )
+
+    async def history(
+        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
+    ) -> list[HistoryEntry]:
+        """The transactions of a document that are still kept, newest first.
+
+        See `StateStore.history`.
+        """
+        return await self._read(
+            self._store.history,
+            category,
+            name,
+            kind=kind,
+            limit=limit,
+        )
+
+    async def undo(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        to: int | str | None = None,
+        tx_id: str | None = None,
+        if_version: str | None = None,
+    ) -> Commit:
+        """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
+
+        See `StateStore.undo`.
+        """
+        return await self._write(
+            self._store.undo,
+            category,
+            name,
+            kind=kind,
+            to=to,
+            tx_id=tx_id,
+            if_version=if_version,
+        )
+
+    async def fork_session(
+        self,
+        session_id: str,
+        *,
+        at: int | str | None = None,
+        new_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Session:
+        """Makes a new session of the beginning of another one; both go on independently.
+
+        See `StateStore.fork_session`.
+        """
+        return await self._write(
+            self._store.fork_session,
+            session_id,
+            at=at,
+            new_id=new_id,
+            user_id=user_id,
         )
 
     async def list_sessions(
