@@ -22,6 +22,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UsageError, 2),
     (errors.InvalidUrlError, 2),
     (errors.NotFoundError, 3),
+    (errors.CursorExpiredError, 3),
     (FileNotFoundError, 3),
     (errors.ConflictError, 4),
     (errors.AlreadyExistsError, 4),
