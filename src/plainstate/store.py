@@ -9,13 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
+from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
 from plainstate.index import Index
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
-from plainstate.sessions import describe
+from plainstate.sessions import SessionMethods, describe
 from plainstate.watching import Watches
 
 if TYPE_CHECKING:
@@ -42,7 +43,15 @@ class StoreOptions(TypedDict, total=False):
     history_bytes: int
 
 
-class StateStore(HistoryMethods, SearchMethods, FollowingMethods, RetentionMethods, ArchiveMethods):
+class StateStore(
+    DocumentMethods,
+    SessionMethods,
+    HistoryMethods,
+    SearchMethods,
+    FollowingMethods,
+    RetentionMethods,
+    ArchiveMethods,
+):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.

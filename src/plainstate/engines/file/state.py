@@ -8,6 +8,7 @@ document.py  following other writers, committing: where a message is appended
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ from plainstate.engines.file.reader import (
     read_document,
     unknown_outcome,
 )
-from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
+from plainstate.errors import DamagedError, OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
 from plainstate.types import is_public
 
@@ -197,8 +198,7 @@ class DocumentState:
                     self.sync_folder()
                 return
             folder = self._disk.make_folder(self.id.category)
-            if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
-                self._keep(self._read())
+            self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
@@ -208,6 +208,12 @@ class DocumentState:
         except OutcomeUnknownError:
             self._suspect = True
             raise
+
+    def _keep_at_rest(self) -> None:
+        """Before the first line on top of it: keeps a file that the history may not know."""
+        if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
+            with suppress(DamagedError):  # it can be deleted; anything else is refused elsewhere
+                self._keep(self._read())
 
     def _keep(self, reading: Reading, value: Json = None) -> None:
         """Brings the history up to what the document's files tell, before that is overwritten."""
