@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "FOLLOWERS",
     "LATEST",
     "SYSTEM",
+    "SYSTEM_CATEGORIES",
+    "TRASH",
     "Action",
     "Change",
     "ChangePage",
@@ -61,6 +64,17 @@ LATEST: Final = "latest"
 
 SYSTEM: Final = ".plainstate"
 """Documents whose category begins with it are the store's own: no list shows them."""
+
+
+FOLLOWERS: Final = f"{SYSTEM}/followers"
+"""The category of the documents that say how far each follower of the feed has come."""
+
+TRASH: Final = f"{SYSTEM}/trash"
+"""The category of the documents that tell of each run of pruning; the sessions that a run moved are
+in a category of its own below."""
+
+SYSTEM_CATEGORIES: Final = (FOLLOWERS, TRASH)
+"""Where the store's own documents are."""
 
 
 class DocumentId(Struct, frozen=True, order=True):
