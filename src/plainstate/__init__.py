@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
 from plainstate.errors import PlainstateError
+from plainstate.history import HistoryEntry
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
-from plainstate.types import Change, ChangePage, Commit, Document
+from plainstate.types import Change, ChangePage, Commit, Document, SearchHit
 from plainstate.watching import Follower, Watch
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ __all__ = [
     "Document",
     "EmptyReport",
     "Follower",
+    "HistoryEntry",
     "PlainstateError",
     "PruneReport",
+    "SearchHit",
     "Session",
     "SessionId",
     "SessionSummary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ __all__ = [
     "Kind",
     "Patch",
     "PatchMaker",
+    "SearchHit",
     "Side",
     "State",
     "Transaction",
@@ -143,13 +145,18 @@ class Transaction(Struct, frozen=True):
         seq: its position, from 1.
         tx_id: its id.
         time: when it was committed, RFC 3339 in UTC.
-        patch: what it changed.
+        patch: what it changed; the whole value, where only the state after it is known; empty
+            for a rename.
+        version: the version after it, `None` where the document is absent then.
+        action: what it did, `None` where only the state after it is known.
     """
 
     seq: int
     tx_id: str
     time: str
     patch: Patch
+    version: str | None = None
+    action: Action | None = None
 
 
 class Change(Struct, frozen=True):
@@ -202,6 +209,34 @@ class ChangePage(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.changes)
+
+
+class SearchHit(Struct, frozen=True):
+    """A text that a search found: a message, or a passage of a document.
+
+    Attributes:
+        document: where it is.
+        role: "user" or "agent" where it is a message, else `None`.
+        position: index of the message in its array, or of the passage in its document, from 0.
+        snippet: the part of it where the words are, each between « and ».
+        score: how well it fits; comparable only within one search.
+        timestamp: when the message was said.
+        title: of the session, if it has one.
+    """
+
+    document: DocumentId
+    role: str | None
+    position: int
+    snippet: str
+    score: float
+    timestamp: datetime | None = None
+    title: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session it is in; `None` in another document."""
+        is_session = self.document.category == "sessions" and self.document.kind == "json"
+        return self.document.name if is_session else None
 
 
 class Head:
