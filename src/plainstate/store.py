@@ -13,6 +13,7 @@ from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
 from plainstate.index import Index
+from plainstate.measuring import MeasuringMethods
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
 from plainstate.sessions import describe
@@ -42,7 +43,14 @@ class StoreOptions(TypedDict, total=False):
     history_bytes: int
 
 
-class StateStore(HistoryMethods, SearchMethods, FollowingMethods, RetentionMethods, ArchiveMethods):
+class StateStore(
+    HistoryMethods,
+    SearchMethods,
+    FollowingMethods,
+    RetentionMethods,
+    MeasuringMethods,
+    ArchiveMethods,
+):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
