@@ -20,6 +20,7 @@ SOURCES = (
     "searching.py",
     "following.py",
     "retention.py",
+    "measuring.py",
     "archiving.py",
     "store.py",
 )
@@ -41,6 +42,7 @@ READS = {  # they never wait for a lock
     "changes",
     "followers",
     "trash",
+    "stats",
     "history",
 }
 
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
     from plainstate.history import HistoryEntry
+    from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from plainstate import errors
 from plainstate.errors import PlainstateError
 from plainstate.history import HistoryEntry
+from plainstate.measuring import StoreStats
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
@@ -43,6 +44,7 @@ __all__ = [
     "SessionId",
     "SessionSummary",
     "StateStore",
+    "StoreStats",
     "TrashedSession",
     "UserMessage",
     "Watch",

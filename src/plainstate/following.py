@@ -8,8 +8,8 @@ from msgspec import structs
 
 from plainstate.core import names
 from plainstate.errors import InvalidCursorError, InvalidValueError
-from plainstate.types import ChangePage, DocumentId
-from plainstate.watching import FOLLOWERS, Follower, Progress, Watch, Watches, read_follower
+from plainstate.types import FOLLOWERS, ChangePage, DocumentId
+from plainstate.watching import Follower, Progress, Watch, Watches, read_follower
 
 if TYPE_CHECKING:
     from plainstate.engines.base import Engine

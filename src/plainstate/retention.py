@@ -31,7 +31,7 @@ from plainstate.errors import (
 )
 from plainstate.limits import TRASH_GRACE_DAYS
 from plainstate.session import Session
-from plainstate.types import SYSTEM, DocumentId
+from plainstate.types import TRASH, DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,6 @@ __all__ = [
     "TrashedSession",
 ]
 
-_TRASH: Final = f"{SYSTEM}/trash"
 _UNREADABLE: Final = (DamagedError, ConflictError, FormatVersionError)
 
 _make_run = IdMaker(time.time_ns, os.urandom)
@@ -264,7 +263,7 @@ class RetentionMethods:
         for run, at in sorted(self._runs()):
             if times.from_datetime(at) > before:
                 continue
-            manifest = DocumentId(_TRASH, run)
+            manifest = DocumentId(TRASH, run)
             if not dry_run:
                 self._engine.lock(manifest).release()  # waits until the run has ended
             for document in self._of_run(run):
@@ -310,7 +309,7 @@ class RetentionMethods:
         self, run: str, chosen: list[tuple[PrunedSession, str]]
     ) -> tuple[list[PrunedSession], list[str]]:
         """Moves sessions to the trash, unless they are not at the version that was seen."""
-        manifest = DocumentId(_TRASH, run)
+        manifest = DocumentId(TRASH, run)
         moved: list[PrunedSession] = []
         busy: list[str] = []
         with self._engine.lock(manifest) as locked:
@@ -328,13 +327,13 @@ class RetentionMethods:
 
     def _runs(self) -> Iterator[tuple[str, datetime]]:
         """The runs of which something may be in the trash, with their times."""
-        for document, _ in self._engine.documents(_TRASH):
+        for document, _ in self._engine.documents(TRASH):
             state = self._engine.read(document)
             if state is not None:
                 yield document.name, _time_of(document, state.value)
 
     def _of_run(self, run: str) -> list[DocumentId]:
-        return sorted(document for document, _ in self._engine.documents(f"{_TRASH}/{run}"))
+        return sorted(document for document, _ in self._engine.documents(f"{TRASH}/{run}"))
 
     def _in_trash(self) -> Iterator[tuple[DocumentId, datetime]]:
         for run, at in self._runs():
@@ -390,7 +389,7 @@ def _chosen(
 
 
 def _place(run: str, session_id: str) -> DocumentId:
-    return DocumentId(f"{_TRASH}/{run}", session_id)
+    return DocumentId(f"{TRASH}/{run}", session_id)
 
 
 def _time_of(run: DocumentId, value: object) -> datetime:

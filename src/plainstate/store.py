@@ -14,6 +14,7 @@ from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
 from plainstate.index import Index
+from plainstate.measuring import MeasuringMethods
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
 from plainstate.sessions import SessionMethods, describe
@@ -50,6 +51,7 @@ class StateStore(
     SearchMethods,
     FollowingMethods,
     RetentionMethods,
+    MeasuringMethods,
     ArchiveMethods,
 ):
     """Documents and sessions in one folder of plain files.

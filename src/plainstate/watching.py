@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from plainstate.core import times
 from plainstate.errors import ConflictError, DamagedError, InvalidValueError, UsageError
-from plainstate.types import ABSENT, LATEST, SYSTEM, DocumentId
+from plainstate.types import ABSENT, FOLLOWERS, LATEST, DocumentId
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import Change
 
-__all__ = ["FOLLOWERS", "Follower", "Progress", "Watch", "Watches", "read_follower"]
-
-FOLLOWERS: Final = f"{SYSTEM}/followers"
-"""The category of the documents that say how far each follower has come."""
+__all__ = ["Follower", "Progress", "Watch", "Watches", "read_follower"]
 
 _SLICE_S: Final = 0.2
 """A waiting watch looks so often whether it was stopped: a flag is all that a signal handler

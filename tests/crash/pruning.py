@@ -30,10 +30,11 @@ def create(run: Run, session: DocumentId) -> None:
     """A session as the store knows it; the harness adds items to it."""
     tree = {**Session.with_id("ada", session.name).to_tree(), "items": []}
     tree["created_at"] = tree["updated_at"] = f"2026-01-01T00:00:0{session.name}Z"
+    made = [{"op": "add", "path": "", "value": tree}]
     run._do(
         session,
         lambda state: state.update({session: tree}),
-        lambda: run.engine("a").replace(session, tree),
+        lambda: run.engine("a").append(session, lambda _: made),
     )
 
 

@@ -104,10 +104,13 @@ class AsyncBase:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        watches = list(self._watches)
+        for watch in watches:
+            watch.stop()
         try:
             await settled(self._readers, self._store.close)
         finally:
-            for watch in list(self._watches):
+            for watch in watches:
                 watch.end()
             self._writers.shutdown(wait=False)
             self._readers.shutdown(wait=False)

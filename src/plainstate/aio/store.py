@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
     from plainstate.history import HistoryEntry
+    from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary
@@ -639,6 +640,15 @@ class AsyncStateStore(AsyncBase):
             self._store.empty_trash,
             older_than=older_than,
             dry_run=dry_run,
+        )
+
+    async def stats(self) -> StoreStats:
+        """How much the store holds, of what.
+
+        See `StateStore.stats`.
+        """
+        return await self._read(
+            self._store.stats,
         )
 
     async def export_archive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,7 +60,7 @@ class AsyncWatch:
         if self._asked is None:
             if self.stopped:
                 return None
-            self._asked = self._source.ask(lambda: self._source.next(timeout_s))
+            self._asked = self._source.ask(partial(self._source.next, timeout_s))
         asked = self._asked
         # a wait that was cancelled has left its question behind, which has a timeout of its own
         await asyncio.wait([asked], timeout=None if fresh else timeout_s)
@@ -163,8 +164,14 @@ class _Source:
 
     def next(self, timeout_s: float | None) -> Change | None:
         """As `Watch.next`."""
-        change = self.begin().next(timeout_s)
-        self.stopped = self.stopped or self.begin().stopped
+        try:
+            watch = self.begin()
+        except UsageError:
+            if self.stopped:
+                return None  # the store was closed before it could begin
+            raise
+        change = watch.next(timeout_s)
+        self.stopped = self.stopped or watch.stopped
         return change
 
     def stop(self) -> None:

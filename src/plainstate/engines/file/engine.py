@@ -12,7 +12,7 @@ from msgspec import structs
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
 from plainstate.engines.base import Capabilities
-from plainstate.engines.file import layout
+from plainstate.engines.file import layout, measuring
 from plainstate.engines.file.access import Access
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Commit,
         DocumentId,
         Durability,
+        Files,
         Json,
         PatchMaker,
         Transaction,
@@ -204,6 +205,11 @@ class FileEngine:
             if known is None and not seems_edited(self._disk, document):
                 return True
             return self._housekeeping.notice(document, known)
+
+    def measure(self) -> Files:
+        self._check_open()
+        with self._errors():
+            return measuring.measure(self._disk)
 
     # --- writing ---
 
