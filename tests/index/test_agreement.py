@@ -151,13 +151,13 @@ def run(steps: list[tuple[Callable[..., None], str, str, str]], *, after_each: b
 
 
 @given(st.lists(st.tuples(st.sampled_from(BY_STORE), names, words, users), max_size=12))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_after_every_commit(steps):
     run(steps, after_each=True)
 
 
 @given(st.lists(st.tuples(st.sampled_from(BY_STORE + BEHIND_IT), names, words, users), max_size=15))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_after_a_scan(steps):
     run(steps, after_each=False)
 
@@ -168,10 +168,12 @@ def test_after_a_scan(steps):
         max_size=12,
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_after_every_edit_while_open(steps):
     """Where the system tells of changes, a list shows them at once."""
-    run([(Machine.append, "a", "fig", "ada"), (Machine.reopen, "", "", ""), *steps], after_each=True)
+    run(
+        [(Machine.append, "a", "fig", "ada"), (Machine.reopen, "", "", ""), *steps], after_each=True
+    )
 
 
 # --- single cases --------------------------------------------------------------
