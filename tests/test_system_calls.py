@@ -100,17 +100,19 @@ def table() -> str:
 
 @needs_strace
 @pytest.mark.parametrize("length", LENGTHS)
-def test_an_append_is_one_write_and_one_sync_at_any_length(length):
+def test_an_append_is_two_writes_and_one_sync_at_any_length(length):
     _, _, *appends = trace(length)
     assert len(appends) == APPENDS
     for calls in appends:
         assert len(named(calls, "fdatasync")) == 1
-        (size,) = written(calls)
-        assert len(CONTENT) < size < len(CONTENT) + 350  # its line, and nothing of the session
+        line, told = written(calls)  # to the journal, then, unsynced, to the change feed
+        assert calls.index(named(calls, "write")[1]) > calls.index(named(calls, "fdatasync")[0])
+        assert len(CONTENT) < line < len(CONTENT) + 350  # its line, and nothing of the session
+        assert told < 450  # version, time and summary
         assert not named(calls, "fsync", "sync_file_range", "rename", "renameat", "renameat2")
         assert not named(calls, "open", "openat", "creat", "unlink", "unlinkat", "ftruncate")
         assert not named(calls, "read", "pread64", "readv", "mmap")
-        assert len(calls) <= 8, calls
+        assert len(calls) <= 10, calls  # two of them, write and stat, for the change feed
 
 
 @needs_strace
@@ -119,7 +121,7 @@ def test_creating_a_session_creates_one_file():
     opened = [args for _, args, _ in named(creation, "open", "openat", "creat")]
     (created,) = [args for args in opened if "O_CREAT" in args]
     assert "O_EXCL" in created
-    assert len(written(creation)) == 1
+    assert len(written(creation)) == 3  # the writer's list, the file, the change feed
     assert len(named(creation, "fdatasync")) == 1  # the file
     assert len(named(creation, "fsync")) == 1  # its name
     assert not named(creation, "rename", "renameat", "renameat2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from plainstate.core import codec, convert, names, patch, pointer
+from plainstate.engines.past import state_at
 from plainstate.errors import (
     DamagedError,
     EditConflictError,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import Durability, Head, Json, Kind, Patch, PatchMaker, Side, State
 
-__all__ = ["DocumentMethods", "document_id"]
+__all__ = ["DocumentMethods", "document_id", "with_past"]
 
 T = TypeVar("T")
 
@@ -162,18 +163,30 @@ class DocumentMethods:
             return None
         return state.value if type is None else convert.from_tree(state.value, type)
 
-    def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+    def read(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        at: int | str | None = None,
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         Args:
             category: folder.
             name: file name without suffix.
             kind: which one; needed only where there are both.
+            at: an earlier state: the number or version of the transaction that made it.
 
         Raises:
             UsageError: there are both a `.md` and a `.json`, and `kind` does not choose.
+            NotFoundError: the state at `at` is not kept, see `docs/history.md`.
         """
-        state = self._read_one(category, name, kind, salvage=False)
+        if at is None:
+            state = self._read_one(category, name, kind, salvage=False)
+        else:
+            state = state_at(self._engine, with_past(self._engine, category, name, kind), at)
         return None if state is None else Document(state.value, state.version)
 
     def patch(
@@ -373,6 +386,22 @@ def document_id(category: str, name: str, kind: Kind) -> DocumentId:
             f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
         )
     return DocumentId(names.check_category(category), names.check_name(name), kind)
+
+
+def with_past(engine: Engine, category: str, name: str, kind: Kind | None) -> DocumentId:
+    """The document of a name that is there or was there, as far as its past is kept.
+
+    Raises:
+        UsageError: a `.md` and a `.json` fit, and `kind` does not choose.
+    """
+    ids = [document_id(category, name, one) for one in ((kind,) if kind else _KINDS)]
+    if len(ids) > 1:
+        known = [one for one in ids if engine.since(one, None)]
+        living = [one for one in known if engine.read(one) is not None]
+        ids = living or known or ids[:1]
+        if len(ids) > 1:
+            raise _ambiguous(category, name)
+    return ids[0]
 
 
 def _patching(document: DocumentId, operations: Patch) -> PatchMaker:

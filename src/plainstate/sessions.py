@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plainstate import merging
 from plainstate.core import names
 from plainstate.core.summary import SESSIONS, summarize
+from plainstate.engines.past import state_at
 from plainstate.errors import DamagedError, InvalidValueError, OwnershipError
 from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
 from plainstate.session import AGENTS, USERS, Session
@@ -76,14 +77,19 @@ class SessionMethods:
         """
         return self._save(session, tx_id, durability, create=False)
 
-    def load_session(self, session_id: str) -> Session | None:
+    def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
+
+        Args:
+            session_id: which.
+            at: an earlier state: the number or version of the transaction that made it.
 
         Raises:
             DamagedError: the file cannot be read, or does not hold a session.
+            NotFoundError: the state at `at` is not kept, see `docs/history.md`.
         """
         document = _session_document(session_id)
-        state = self._engine.read(document)
+        state = state_at(self._engine, document, at)
         return None if state is None else _make_session(document, state.value, state.version)
 
     def get_or_create_session(

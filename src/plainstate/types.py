@@ -131,13 +131,18 @@ class Transaction(Struct, frozen=True):
         seq: its position, from 1.
         tx_id: its id.
         time: when it was committed, RFC 3339 in UTC.
-        patch: what it changed.
+        patch: what it changed; the whole value, where only the state after it is known; empty
+            for a rename.
+        version: the version after it, `None` where the document is absent then.
+        action: what it did, `None` where only the state after it is known.
     """
 
     seq: int
     tx_id: str
     time: str
     patch: Patch
+    version: str | None = None
+    action: Action | None = None
 
 
 class Change(Struct, frozen=True):

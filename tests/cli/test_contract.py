@@ -62,15 +62,18 @@ EXPECTED = {
     "invalid-value": 1,
     "too-large": 1,
     "invalid-patch": 1,
+    "invalid-cursor": 1,
     "ownership": 1,
     "invalid-url": 2,
     "usage": 2,
     "not-found": 3,
+    "cursor-expired": 3,
     "already-exists": 4,
     "conflict": 4,
     "patch-failed": 4,
     "edit-conflict": 4,
     "damaged": 5,
+    "archive": 5,
     "foreign-journal": 5,
     "format-version": 5,
     "storage": 6,
@@ -258,7 +261,10 @@ def test_without_a_command_the_help_is_printed(cli):
 
 
 def test_the_help_names_formats_and_no_placeholder(cli):
-    assert "\nStore conversations from JSON or JSONL files.\n" in cli("import", "--help").stdout
+    assert (
+        "\nStore an archive, or conversations from JSON or JSONL files.\n"
+        in cli("import", "--help").stdout
+    )
     listed = cli("--help").stdout.partition("commands:\n")[2]
     assert listed.startswith("    show ")
 

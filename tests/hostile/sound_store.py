@@ -63,19 +63,20 @@ def read_all(store: StateStore) -> dict[str, object]:
     return found
 
 
+OTHER = (".plainstate/lock", ".plainstate/writers", ".plainstate/feed")
+"""Files that hold nothing of the state."""
+
+
 def tree(base: Path) -> dict[str, tuple[str, object]]:
     """Every file of the store with its bytes, every link with its target.
 
     A folder without a file holds nothing, and what `.plainstate` knows of the writers
-    that live now is not part of the state.
+    that live now is not part of the state.  Nor is the change feed: a write that is refused may
+    have noticed an edit by hand, and tells of it.
     """
     if not base.is_dir():
         return {"": ("file", base.read_bytes())}
-    return {
-        name: entry
-        for name, entry in _walk(base)
-        if not name.startswith((".plainstate/lock", ".plainstate/writers"))
-    }
+    return {name: entry for name, entry in _walk(base) if not name.startswith(OTHER)}
 
 
 def _walk(base: Path) -> Iterator[tuple[str, tuple[str, object]]]:

@@ -56,7 +56,9 @@ def test_four_processes_append_to_one_session(path):
         acknowledged = [answer for writer in writers for answer in writer.finish()]
     assert sorted(seq for _, seq, _ in acknowledged) == list(range(1, 801))
     check_session(path, {f"w{i}": 200 for i in range(4)})
-    assert not [name for name in files(path) if name.endswith(".jsonl") and "heads" not in name]
+    assert not [
+        name for name in files(path) if name.endswith(".jsonl") and ".plainstate" not in name
+    ]
 
 
 def test_unfolded_transactions_are_numbered_without_a_gap(path):
@@ -229,6 +231,7 @@ def test_what_a_killed_process_leaves_is_gone_after_the_next_clean_close(path):
     with open_store(path) as store:
         store.save_json("plans", "p", "another document")
     assert files(path) == {
+        ".plainstate/feed/0000000001.open.jsonl",
         ".plainstate/format.json",
         ".plainstate/heads/sessions/s.jsonl",
         ".plainstate/lock",

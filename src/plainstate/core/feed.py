@@ -109,7 +109,7 @@ def encode(
 
     Example:
         >>> encode(DocumentId("notes", "plan", "markdown"), "create", 1, "1-ab", "t", "now")
-        b'{"document":"notes/plan","kind":"markdown","action":"create","seq":1,"version":"1-ab","tx":"t","time":"now","sum":"33e4a8d8"}\n'
+        b'{"document":"notes/plan","kind":"markdown","action":"create","seq":1,"version":"1-ab","tx":"t","time":"now","sum":"da51f670"}\n'
     """
     line = _Line(
         str(document),

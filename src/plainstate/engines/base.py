@@ -57,6 +57,9 @@ class LockedDocument(Protocol):
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         """As `Engine.replace`."""
 
+    def delete(self, tx_id: str | None = None) -> Commit | None:
+        """As `Engine.delete`."""
+
     def resolve(self, take: Side) -> Commit:
         """Settles an `EditConflictError`; the side not taken is set aside, not lost.
 
@@ -88,6 +91,8 @@ class Engine(Protocol):
     """
 
     capabilities: ClassVar[Capabilities]
+    max_write_bytes: int
+    """One write that is larger is refused with `ValueTooLargeError`."""
 
     def read(
         self, document: DocumentId, *, salvage: bool = False, at: int | None = None
@@ -147,8 +152,13 @@ class Engine(Protocol):
         are never used again.
         """
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         """Moves a document; after a crash it has exactly one of the two names.
+
+        What is kept of its past goes along, in place of what the target had; its
+        number is higher than any under the two names.
 
         Raises:
             NotFoundError: there is nothing to move.
@@ -162,11 +172,15 @@ class Engine(Protocol):
             LockTimeoutError: another writer held it for too long.
         """
 
-    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
-        """The transactions after `seq`, oldest first.
+    def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
+        """The transactions after `seq`, oldest first; `None`: all that are kept, perhaps with gaps.
+
+        Of a transaction that was no patch (a whole save, an edit by hand) the patch is the whole
+        value.  A rename takes number and past along: its patch is empty, and it is not counted
+        over, unless `seq` is 0 or `None`.
 
         Raises:
-            NotFoundError: some of them are folded and no longer kept one by one.
+            NotFoundError: some of those after `seq` are folded and no longer kept one by one.
         """
 
     def documents(self, category: str | None = None) -> Iterable[tuple[DocumentId, str]]:

@@ -16,6 +16,7 @@ from plainstate.core import codec, feed, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.feed import Feed
+from plainstate.engines.file.history import History
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.reader import (
@@ -45,6 +46,7 @@ class Services(msgspec.Struct, frozen=True):
     make_id: Callable[[], str]
     max_write_bytes: int
     feed: Feed
+    history_bytes: int
 
 
 class DocumentState:
@@ -80,6 +82,7 @@ class DocumentState:
         self._disk = services.disk
         self._snapshot_path = self._disk.snapshot(document)
         self._journal: JournalFile | None = None
+        self._history = History(self._disk, document, services.history_bytes, services.make_id)
         self._head = empty_head(document)
         self._lines_behind = 0
         self._suspect = False
@@ -93,6 +96,7 @@ class DocumentState:
 
     def close(self) -> None:
         """Closes the journal; the next `refresh` opens it again."""
+        self._history.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -120,14 +124,19 @@ class DocumentState:
         if self._journal is None:
             return
         if commit.seq > self.synced_seq:
+            self.sync()
+        if not self._names_durable:
+            self.sync_folder()
+
+    def sync(self) -> None:
+        """Makes lines durable that were written without a sync."""
+        if self._journal is not None and self.position.seq > self.synced_seq:
             try:
                 self._journal.sync()
             except OSError:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
-        if not self._names_durable:
-            self.sync_folder()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""
@@ -188,6 +197,8 @@ class DocumentState:
                     self.sync_folder()
                 return
             folder = self._disk.make_folder(self.id.category)
+            if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
+                self._keep(self._read())
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
@@ -197,6 +208,28 @@ class DocumentState:
         except OutcomeUnknownError:
             self._suspect = True
             raise
+
+    def _keep(self, reading: Reading, value: Json = None) -> None:
+        """Brings the history up to what the document's files tell, before that is overwritten."""
+        if not self._history.wanted:
+            return
+        if self._journal is not None:
+            self.sync()
+            if not self._names_durable:
+                self.sync_folder()
+        if reading.basis.kind == "edited" and reading.snapshot is not None:
+            self._sync_edited()
+        records = self._read().records  # a replay of `reading` has changed its patches
+        self._history.keep(records, reading, value, self._services.now())
+
+    def _sync_edited(self) -> None:
+        """An editor may not have synced what it saved."""
+        fd = self._disk.fs.open_read(self._snapshot_path)
+        try:
+            self._disk.fs.sync(fd)
+        finally:
+            self._disk.fs.close(fd)
+        self.sync_folder()
 
     def sync_moved(self, fd: int) -> None:
         """Makes the snapshot durable once more, under the name that it has now.

@@ -9,7 +9,7 @@ tells the change feed what that writer did not tell any more.
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from plainstate.engines.file.disk import META, SUFFIXES, TEMP_PREFIX
@@ -37,6 +37,7 @@ class Registration:
         self._path = f"{self._folder}/{writer_id}"
         self._temp = f"{self._folder}/{TEMP_PREFIX}{writer_id}-list"
         self._size = 0
+        self._unwritten = b""
         self._fd = self._enter()
         try:
             disk.fs.sync_folder(self._folder)
@@ -47,15 +48,21 @@ class Registration:
     def note(self, document: DocumentId, others: Iterable[DocumentId]) -> None:
         """Adds a document to the entry, before it is written; not synced: it is for kills.
 
+        Where that fails, the write goes on: what a killed writer did not tell is then found
+        out as after a power cut (F-5).
+
         Args:
             document: which.
             others: all else that is in use: a list that became long begins anew with them.
         """
-        line = _line(document)
-        if self._size + len(line) > WRITER_LIST_BYTES:
-            self._begin_anew(others)
-        self._disk.write_all(self._fd, line)
-        self._size += len(line)
+        lines = self._unwritten + _line(document)
+        self._unwritten = b"\n" + lines  # a part may be written, and must not spoil the next line
+        with suppress(OSError):  # a full disk must let one delete; the next note takes it along
+            if self._size + len(lines) > WRITER_LIST_BYTES:
+                self._begin_anew(others)
+            self._disk.write_all(self._fd, lines)
+            self._size += len(lines)
+            self._unwritten = b""
 
     def leave(self, *, clean: bool) -> None:
         """Removes the entry after a clean close, or leaves it for a successor."""
