@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,9 @@ class Machine:
 
     def close(self) -> None:
         for store in (self.store, self.other):
-            try:
+            with suppress(PlainstateError):  # a conflict that an edit by hand made
                 if store is not None:
                     store.close()
-            except PlainstateError:
-                pass  # a conflict that an edit by hand made
         self.other = None
 
     def search(self, _: str, word: str, __: str) -> None:
@@ -137,10 +136,8 @@ def run(steps: list[tuple[Callable[..., None], str, str, str]], *, after_each: b
         machine = Machine(Path(folder) / "store")
         try:
             for step, *arguments in steps:
-                try:
+                with suppress(PlainstateError):  # refused, or damaged on purpose
                     step(machine, *arguments)
-                except PlainstateError:
-                    pass  # refused: nothing changed, or the store is damaged on purpose
                 if after_each:
                     agrees(machine.store, *WORDS)
             machine.reopen()

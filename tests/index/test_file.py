@@ -80,6 +80,8 @@ def test_deleted_while_open(filled: Path, where: str):
         other.append_user_message("s-1", "a fig", user_id="ada")
         agrees(store, *WORDS)
         agrees(other, *WORDS)
+        assert [store._index._database.path] == [str(one) for one in index_files(filled)]
+        assert other._index._database.path == store._index._database.path
         store.append_user_message("s-2", "a pear")
         agrees(other, *WORDS)
 
@@ -305,9 +307,10 @@ def test_nobody_is_answered_by_half_an_index(filled: Path):
     asking = threading.Thread(target=lambda: answers.append(listed(store)))
     asking.start()
     assert slow.reached.wait(10)
+    asking.join(0.3)
+    assert asking.is_alive()
     with open_store(filled) as other:  # sees that it is not complete, and completes it
         agrees(other, *WORDS)
-    assert answers == []
     slow.go.set()
     asking.join(10)
     assert len(answers[0]) == 12
