@@ -79,6 +79,7 @@ class Folding(DocumentState):
         )
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
+        self.untold = True
         self._install(temp, None if unannounced else head)
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
@@ -101,6 +102,7 @@ class Folding(DocumentState):
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
         head = target.await_snapshot(reference, self._head)
+        self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
             self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
@@ -164,6 +166,7 @@ class Folding(DocumentState):
         self, reading: Reading, value: Json, *, rest: bool = False, force: bool = False
     ) -> None:
         basis = reading.basis
+        self.untold = self.untold or basis.kind == "edited"
         exists = basis.version is not None
         if exists and (basis.waiting or force):
             data = self._encode(value)
