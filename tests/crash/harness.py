@@ -9,6 +9,7 @@ with those states, and goes on working with it.
 import copy
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,12 @@ import pytest
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
+from feeds import check_feed
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
+from plainstate.engines.file.writers import Registration
 from plainstate.errors import ConflictError, OutcomeUnknownError, PlainstateError
 from plainstate.fs.base import FileSystem
 from plainstate.testing.crashfs import CrashFileSystem
@@ -84,6 +88,13 @@ def same_every_time() -> Iterator[None]:
         yield
 
 
+def mute_feed(patch: pytest.MonkeyPatch) -> None:
+    """Lets the engine write no change feed, and nobody look at it."""
+    patch.setattr(Feed, "tell", lambda *_: True)
+    patch.setattr(Registration, "note", lambda *_: None)
+    patch.setattr(sys.modules[__name__], "check_feed", lambda *_, **__: None)
+
+
 class Run:
     """One run of a scenario.
 
@@ -94,6 +105,9 @@ class Run:
         acknowledged: the ids of transactions, of which a retry must change nothing.
         versions: the value that each version stands for.
         seqs: the number of the last acknowledged transaction of each document.
+        commits: document, number and version of every commit that was acknowledged or seen.
+        edited: a person changed a file; only a look at it tells the change feed.
+        feed_lost: a power cut may have taken lines from the change feed.
         first_call: crashes before this one are not this scenario's business.
         tolerant: operations may fail, and then the run goes on.
         said: what they said when they failed.
@@ -112,6 +126,8 @@ class Run:
         self.acknowledged: dict[str, DocumentId] = {}
         self.versions: dict[tuple[DocumentId, str], str] = {}
         self.seqs: dict[DocumentId, int] = {}
+        self.commits: set[tuple[DocumentId, int, str | None]] = set()
+        self.edited = self.feed_lost = False
         self.first_call = 1
         self.said: list[str] = []
         self.in_flight: tuple[str, DocumentId] | None = None
@@ -138,6 +154,8 @@ class Run:
         other.acknowledged = dict(self.acknowledged)
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
+        other.commits = set(self.commits)
+        other.edited, other.feed_lost = self.edited, self.feed_lost
         other.said = list(self.said)
         other.in_flight = self.in_flight
         other._last_id = self._last_id
@@ -252,6 +270,7 @@ class Run:
 
     def edit(self, document: DocumentId, text: str) -> None:
         """A person adds an item to the plain file, with an editor that saves safely."""
+        self.edited = True
 
         def call() -> None:
             edited = edit_text(document, self.disk.content(plain_path(document)) or b"", text)
@@ -269,6 +288,8 @@ class Run:
         self._attempt(None, [effect], call)
 
     def remove_by_hand(self, document: DocumentId) -> None:
+        self.edited = True
+
         def call() -> None:
             self.disk.unlink(f"{BASE}/{document}.json")
             self.disk.sync_folder(f"{BASE}/{document.category}")
@@ -345,8 +366,15 @@ class Run:
         if commit.seq <= self.seqs.get(document, 0):
             raise Violation(f"{document}: {commit.seq} was acknowledged twice")
         self.seqs[document] = commit.seq
+        self.commits.add((document, commit.seq, commit.version))
         if len(self.possible) == 1:
             self.version_seen(document, commit.version, self.possible[0].get(document))
+
+    def found(self, states: dict[DocumentId, Any]) -> None:
+        """Documents were read: what they are was committed."""
+        for document, state in states.items():
+            if state is not None:
+                self.commits.add((document, state.seq, state.version))
 
     def version_seen(self, document: DocumentId, version: str, value: Any) -> None:
         text = canonical(value)
@@ -438,13 +466,20 @@ def write_file(fs: FileSystem, path: str, data: bytes) -> None:
 # --- judging what is left ---
 
 
-def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> None:
+def check(
+    run: Run,
+    fs: CrashFileSystem,
+    *,
+    use: FileEngine | None = None,
+    follow: Callable[[Run, FileEngine], None] | None = None,
+) -> None:
     """Judges what the next process finds, and goes on writing.
 
     Args:
         run: what was done; its `possible` states are those it may find.  Changed.
         fs: the next process's file system.
         use: an engine that was open when another process died; a new one otherwise.
+        follow: looks at the change feed before anybody goes on; otherwise that is done afterwards.
 
     Raises:
         Violation: the engine broke a promise.
@@ -455,7 +490,12 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
         run.use("a", engine)
         found = _check_reading(run, fs, engine)
         _check_recovery(engine, found)
+        run.found(found)
+        if follow is not None:
+            follow(run, engine)
         _check_going_on(run, engine, found)
+        if follow is None:
+            check_feed(run, engine)
         _check_at_rest(run, fs, engine)
     except (PlainstateError, AssertionError, OSError) as error:
         raise Violation(f"{type(error).__name__}: {error}") from error
@@ -463,7 +503,7 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
 
 def go_on(run: Run) -> None:
     """A process reads what another one left, retries what was in flight, and writes on."""
-    _check_reading(run, run.disk, run.engine("a"))
+    run.found(_check_reading(run, run.disk, run.engine("a")))
     for document in list(run.documents):
         if run.in_flight is not None and run.in_flight[1] == document:
             run.retry(*run.in_flight)

@@ -154,7 +154,7 @@ class Access:
             if failed:
                 entry.file.distrust()
             with self._mutex:
-                if entry.file.untold and is_public(document):
+                if entry.file.untold:
                     self.doubtful.add(document)
                 if entry.file.has_journal and (not failed or document in self.to_fold):
                     now = time.monotonic()
@@ -175,5 +175,5 @@ class Access:
 
     def _register(self, document: DocumentId) -> None:
         """Notes, before its first commit, that this handle writes a document (F-4)."""
-        if self._registration is not None:
+        if self._registration is not None and is_public(document):
             self._registration.note(document, {*self.entries.documents, *self.doubtful})

@@ -17,7 +17,7 @@ from plainstate.errors import (
     UnsafePathError,
     storage_error,
 )
-from plainstate.types import ABSENT, is_public
+from plainstate.types import ABSENT
 
 if TYPE_CHECKING:
     import threading
@@ -165,7 +165,7 @@ class Housekeeping:
             with self._mutex:
                 self._access.doubtful.discard(file.id)
 
-        return [one for one in documents if is_public(one) and not self._attempt(one, look)]
+        return [one for one in documents if not self._attempt(one, look)]
 
     def _attempt(self, document: DocumentId, look: Callable[[FileDocument], None]) -> bool:
         def work(file: FileDocument) -> None:

@@ -238,6 +238,7 @@ class DocumentState:
     ) -> None:
         """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
         if not is_public(self.id):
+            self.untold = False
             return
         line = feed.encode(
             self.id,

@@ -10,8 +10,6 @@ from plainstate.types import action_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from plainstate.core.record import Record
-    from plainstate.core.replay import Basis
     from plainstate.engines.file.reader import Reading
     from plainstate.types import Action
 
@@ -94,7 +92,7 @@ def _commits(reading: Reading) -> list[_Commit]:
             if version is not None:
                 seq = int(version.partition("-")[0])
                 found.setdefault(seq, _Commit(seq, version, tx))
-        if line.seq and _took_effect(records, number, basis):
+        if line.seq and _took_effect(reading, number):
             tx = found[line.seq].tx if line.seq in found else ""
             found[line.seq] = _Commit(line.seq, line.version, line.tx or tx)
     last = found.get(basis.seq)
@@ -103,11 +101,14 @@ def _commits(reading: Reading) -> list[_Commit]:
     return [found[seq] for seq in sorted(found) if seq <= basis.seq]
 
 
-def _took_effect(records: Sequence[Record], number: int, basis: Basis) -> bool:
+def _took_effect(reading: Reading, number: int) -> bool:
     """Whether a head is known to be more than announced (J-11)."""
+    records, basis = reading.records, reading.basis
     line = records[number]
-    if number == 0 or (line.seq, line.version) == (basis.seq, basis.version):
+    if (line.seq, line.version) == (basis.seq, basis.version):
         return True
+    if number == 0:
+        return reading.journal  # a head at rest may wait for a rename that was cut off
     if number + 1 == len(records):
         return False
     behind = records[number + 1]
