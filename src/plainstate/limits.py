@@ -77,8 +77,13 @@ WRITER_LIST_BYTES: Final = 256 * 1024
 
 MAX_QUERY_CHARACTERS: Final = 1000
 """Length of a search query: more is a pasted text, not a question."""
+
 MAX_ARCHIVE_DOCUMENTS: Final = 10_000_000
 """Documents in an archive: an import keeps some 330 bytes for each until all are stored."""
 
 MAX_MANIFEST_LINE_BYTES: Final = 64 * 1024
 """One line of an archive's manifest: far above the longest name with the longest reason."""
+
+TRASH_GRACE_DAYS: Final = 7
+"""How long a pruned session stays in the trash at least, unless told otherwise: long enough for
+somebody to miss it, also over a weekend."""

@@ -11,10 +11,14 @@ from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
+from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
 from plainstate.index import Index
+from plainstate.measuring import MeasuringMethods
+from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
 from plainstate.sessions import SessionMethods, describe
+from plainstate.watching import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +44,16 @@ class StoreOptions(TypedDict, total=False):
     history_bytes: int
 
 
-class StateStore(DocumentMethods, SessionMethods, HistoryMethods, SearchMethods, ArchiveMethods):
+class StateStore(
+    DocumentMethods,
+    SessionMethods,
+    HistoryMethods,
+    SearchMethods,
+    FollowingMethods,
+    RetentionMethods,
+    MeasuringMethods,
+    ArchiveMethods,
+):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
@@ -76,6 +89,7 @@ class StateStore(DocumentMethods, SessionMethods, HistoryMethods, SearchMethods,
         place = _place(path)
         names.check_durability(durability)
         _check_options(options)
+        self._watches = Watches()
         self._engine: Engine
         if place == _MEMORY:
             from plainstate.engines.memory import MemoryEngine
@@ -120,15 +134,18 @@ class StateStore(DocumentMethods, SessionMethods, HistoryMethods, SearchMethods,
         return self._engine.checkpoint()
 
     def close(self) -> None:
-        """Folds what this handle wrote and lets go of everything.
+        """Ends every watch, folds what this handle wrote and lets go of everything.
 
         Raises:
             EditConflictError, DamagedError, StorageError: something could not be folded.  Nothing
                 is lost, its journal holds it; the store is closed all the same.
         """
         self._closed = True
-        self._index.close()
-        self._engine.close()
+        try:
+            self._watches.close()
+            self._index.close()
+        finally:
+            self._engine.close()
 
     def __enter__(self) -> Self:
         return self

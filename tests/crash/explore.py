@@ -60,6 +60,7 @@ def edits_before_recovery(
             if not found or "edit" in scenario.__name__:
                 continue
             narrow(run, reader)
+            run.found({name: reader.read(name) for name in run.documents})
             for document in found:
                 run.edit(document, "after the crash")
             try:
@@ -95,6 +96,7 @@ def kills_then_power_cuts(
         later = run.copy(run.disk.spawn())
         with same_every_time():
             go_on(later)
+        later.feed_lost = True
         for image in later.disk.images(limit):
             yield later.copy(image), image
 
@@ -155,13 +157,11 @@ def faults(
         yield run
 
 
-def judge(
-    run: Run, fs: CrashFileSystem, scenario: Scenario, *, use: FileEngine | None = None
-) -> None:
+def judge(run: Run, fs: CrashFileSystem, scenario: Scenario, **options: Any) -> None:
     """As `check`; a violation names the scenario and shows the files."""
     try:
         with same_every_time():
-            check(run, fs, use=use)
+            check(run, fs, **options)
     except Violation as violation:
         said = "\n".join(run.said)
         raise Violation(f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}") from violation
@@ -222,7 +222,9 @@ def _images(runs: Iterator[Run], limit: int) -> Iterator[tuple[Run, CrashFileSys
             key = image.fingerprint(), known
             if key not in seen:
                 seen.add(key)
-                yield run.copy(image), image
+                copy = run.copy(image)
+                copy.feed_lost = True
+                yield copy, image
 
 
 def _listing(fs: CrashFileSystem) -> str:

@@ -1,6 +1,7 @@
 """What the crash tests do to a store.  Each is cut at every call after `begin`."""
 
 from harness import BASE, Run, Scenario
+from pruning import FIRST, SECOND, create, empty, prune, restore
 
 from plainstate.types import DocumentId
 
@@ -278,6 +279,40 @@ def unsynced(run: Run) -> None:
     run.checkpoint()
 
 
+def prune_two(run: Run) -> None:
+    create(run, FIRST)
+    create(run, SECOND)
+    run.append(SECOND, "waits in a journal;")
+    run.begin()
+    prune(run, FIRST, SECOND)
+    run.append(SECOND, "begun anew;")
+
+
+def prune_again(run: Run) -> None:
+    create(run, FIRST)
+    prune(run, FIRST)
+    create(run, FIRST)
+    run.begin()
+    prune(run, FIRST, run_number=2)
+
+
+def restore_pruned(run: Run) -> None:
+    create(run, FIRST)
+    run.append(FIRST, "one;")
+    prune(run, FIRST)
+    run.begin()
+    restore(run, FIRST)
+    run.append(FIRST, "two;")
+
+
+def empty_trash(run: Run) -> None:
+    create(run, FIRST)
+    create(run, SECOND)
+    prune(run, FIRST, SECOND)
+    run.begin()
+    empty(run, FIRST, SECOND)
+
+
 # --- with history kept -------------------------------------------------------
 
 
@@ -434,5 +469,9 @@ SCENARIOS: list[Scenario] = [
     edit_after_fold,
     two_writers,
     session,
+    prune_two,
+    prune_again,
+    restore_pruned,
+    empty_trash,
     *HISTORY,
 ]

@@ -11,7 +11,15 @@ from explore import (
     judge,
     power_cuts,
 )
+from harness import mute_feed
 from scenarios import SCENARIOS
+
+
+@pytest.fixture(autouse=True)
+def _without_feed(monkeypatch):
+    """Its unsynced lines would crowd out what else a power cut can leave; see `test_feed.py`."""
+    mute_feed(monkeypatch)
+
 
 INTERRUPTED = [
     scenarios.fold_at_threshold,

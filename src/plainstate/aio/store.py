@@ -9,13 +9,16 @@ from plainstate.aio.base import AsyncBase
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
     from plainstate.history import HistoryEntry
+    from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
+    from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary
     from plainstate.types import (
+        ChangePage,
         Commit,
         Document,
         Durability,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         SearchHit,
         Side,
     )
+    from plainstate.watching import Follower
 
 __all__ = ["AsyncStateStore"]
 
@@ -403,6 +407,65 @@ class AsyncStateStore(AsyncBase):
             session_id,
         )
 
+    async def history(
+        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
+    ) -> list[HistoryEntry]:
+        """The transactions of a document that are still kept, newest first.
+
+        See `StateStore.history`.
+        """
+        return await self._read(
+            self._store.history,
+            category,
+            name,
+            kind=kind,
+            limit=limit,
+        )
+
+    async def undo(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        to: int | str | None = None,
+        tx_id: str | None = None,
+        if_version: str | None = None,
+    ) -> Commit:
+        """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
+
+        See `StateStore.undo`.
+        """
+        return await self._write(
+            self._store.undo,
+            category,
+            name,
+            kind=kind,
+            to=to,
+            tx_id=tx_id,
+            if_version=if_version,
+        )
+
+    async def fork_session(
+        self,
+        session_id: str,
+        *,
+        at: int | str | None = None,
+        new_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Session:
+        """Makes a new session of the beginning of another one; both go on independently.
+
+        See `StateStore.fork_session`.
+        """
+        return await self._write(
+            self._store.fork_session,
+            session_id,
+            at=at,
+            new_id=new_id,
+            user_id=user_id,
+        )
+
     async def list_sessions(
         self,
         *,
@@ -491,63 +554,101 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def history(
-        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
-    ) -> list[HistoryEntry]:
-        """The transactions of a document that are still kept, newest first.
+    async def changes(
+        self, since: str | None = None, *, category: str | None = None, limit: int = 1000
+    ) -> ChangePage:
+        """What was committed, by any process: at least once, in order per document.
 
-        See `StateStore.history`.
+        See `StateStore.changes`.
         """
         return await self._read(
-            self._store.history,
-            category,
-            name,
-            kind=kind,
+            self._store.changes,
+            since,
+            category=category,
             limit=limit,
         )
 
-    async def undo(
-        self,
-        category: str,
-        name: str,
-        *,
-        kind: Kind | None = None,
-        to: int | str | None = None,
-        tx_id: str | None = None,
-        if_version: str | None = None,
-    ) -> Commit:
-        """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
+    async def followers(self) -> list[Follower]:
+        """Who follows this store under a name, sorted; running or not.
 
-        See `StateStore.undo`.
+        See `StateStore.followers`.
         """
-        return await self._write(
-            self._store.undo,
-            category,
-            name,
-            kind=kind,
-            to=to,
-            tx_id=tx_id,
-            if_version=if_version,
+        return await self._read(
+            self._store.followers,
         )
 
-    async def fork_session(
-        self,
-        session_id: str,
-        *,
-        at: int | str | None = None,
-        new_id: str | None = None,
-        user_id: str | None = None,
-    ) -> Session:
-        """Makes a new session of the beginning of another one; both go on independently.
+    async def remove_follower(self, name: str) -> bool:
+        """Forgets a follower; `False` if there is none.  A watch that runs in its name fails.
 
-        See `StateStore.fork_session`.
+        See `StateStore.remove_follower`.
         """
         return await self._write(
-            self._store.fork_session,
-            session_id,
-            at=at,
-            new_id=new_id,
+            self._store.remove_follower,
+            name,
+        )
+
+    async def prune_sessions(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_last: int | None = None,
+        max_bytes: int | None = None,
+        user_id: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Moves sessions to the trash by the rules that are given; at least one must be.
+
+        See `StateStore.prune_sessions`.
+        """
+        return await self._write(
+            self._store.prune_sessions,
+            older_than=older_than,
+            keep_last=keep_last,
+            max_bytes=max_bytes,
             user_id=user_id,
+            dry_run=dry_run,
+        )
+
+    async def trash(self) -> list[TrashedSession]:
+        """The sessions in the trash, last pruned first.
+
+        See `StateStore.trash`.
+        """
+        return await self._read(
+            self._store.trash,
+        )
+
+    async def restore_session(self, session_id: str, *, run: str | None = None) -> Commit:
+        """Moves a session back from the trash.
+
+        See `StateStore.restore_session`.
+        """
+        return await self._write(
+            self._store.restore_session,
+            session_id,
+            run=run,
+        )
+
+    async def empty_trash(
+        self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
+    ) -> EmptyReport:
+        """Deletes sessions in the trash for good; nothing of them is kept.
+
+        See `StateStore.empty_trash`.
+        """
+        return await self._write(
+            self._store.empty_trash,
+            older_than=older_than,
+            dry_run=dry_run,
+        )
+
+    async def stats(self) -> StoreStats:
+        """How much the store holds, of what.
+
+        See `StateStore.stats`.
+        """
+        return await self._read(
+            self._store.stats,
         )
 
     async def export_archive(

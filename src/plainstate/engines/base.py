@@ -7,7 +7,7 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Commit,
         DocumentId,
         Durability,
+        Files,
         Head,
         Json,
         Patch,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Capabilities", "Engine", "LockedDocument"]
+__all__ = ["Capabilities", "Engine", "LockedDocument", "OnFiles"]
 
 
 class Capabilities(Struct, frozen=True):
@@ -42,6 +43,14 @@ class Capabilities(Struct, frozen=True):
 
     durable: bool
     shared: bool
+
+
+@runtime_checkable
+class OnFiles(Protocol):
+    """What an engine may offer that keeps its documents in files."""
+
+    def measure(self) -> Files:
+        """What lies on disk.  Cost: a stat per file."""
 
 
 class LockedDocument(Protocol):
@@ -152,7 +161,9 @@ class Engine(Protocol):
         are never used again.
         """
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         """Moves a document; after a crash it has exactly one of the two names.
 
         What is kept of its past goes along, in place of what the target had; its

@@ -152,18 +152,21 @@ class MemoryEngine:
                     del self._documents[document]
             return commit
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         if document == target:
             raise AlreadyExistsError(
                 f"{target} is its own name", hint="Choose another name.", document=str(target)
             )
         first, second = sorted((document, target))
-        with self.lock(first), self.lock(second):
+        with self.lock(first) as one, self.lock(second) as other:
             source, goal = self._stored(document), self._stored(target)
             if source.version is None:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
+            (one if first == document else other).known(None, expected)
             if goal.version is not None:
                 raise AlreadyExistsError(
                     f"{target} exists", hint="Choose another name.", document=str(target)

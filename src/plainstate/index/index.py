@@ -41,12 +41,18 @@ class IndexStatistics(Struct, frozen=True):
     Attributes:
         documents: how many documents it knows.
         damaged: how many of them cannot be read.
+        sessions: how many are sessions that can be read.
+        users: how many own one of them.
+        messages: how many messages those hold.
         unread: of how many search does not know the newest words yet.
         size_bytes: what it takes on disk, or in memory.
     """
 
     documents: int
     damaged: int
+    sessions: int
+    users: int
+    messages: int
     unread: int
     size_bytes: int
 
@@ -168,11 +174,18 @@ class Index:
                 (damaged,) = connection.execute(
                     "SELECT count(*) FROM documents WHERE damaged IS NOT NULL"
                 ).fetchone()
+                (users,) = connection.execute("SELECT count(*) FROM users").fetchone()
+                sessions, messages = connection.execute(
+                    "SELECT count(*), coalesce(sum(messages), 0) FROM documents"
+                    " WHERE age IS NOT NULL"
+                ).fetchone()
                 (unread,) = connection.execute(
                     "SELECT count(*) FROM documents"
                     " WHERE damaged IS NULL AND (texts_seq IS NULL OR texts_seq < seq)"
                 ).fetchone()
-            return IndexStatistics(documents, damaged, unread, database.size_bytes)
+            return IndexStatistics(
+                documents, damaged, sessions, users, messages, unread, database.size_bytes
+            )
 
         return self._answer(count)
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
 from plainstate.engines.base import Capabilities
-from plainstate.engines.file import layout
+from plainstate.engines.file import layout, measuring
 from plainstate.engines.file.access import Access
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
@@ -22,6 +22,7 @@ from plainstate.engines.file.group import Pending
 from plainstate.engines.file.history import read_at, read_since
 from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
+from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.watching import Watching
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         Commit,
         DocumentId,
         Durability,
+        Files,
         Json,
         PatchMaker,
         Transaction,
@@ -128,9 +130,9 @@ class FileEngine:
         self._disk = Disk(fs or PosixFileSystem(), base, writer_id)
         self._translate = _Errors(self._disk)
         self._feed = Feed(self._disk)
+        self.max_write_bytes = max_write_bytes
         kept = history_bytes if history == "keep" else 0
         services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed, kept)
-        self.max_write_bytes = max_write_bytes
         self._durability = durability
         self._mutex = threading.Lock()
         self._access = Access(
@@ -204,6 +206,11 @@ class FileEngine:
                 return True
             return self._housekeeping.notice(document, known)
 
+    def measure(self) -> Files:
+        self._check_open()
+        with self._errors():
+            return measuring.measure(self._disk)
+
     # --- writing ---
 
     def append(
@@ -257,7 +264,9 @@ class FileEngine:
         with self._errors(), self._access.writing(document) as file:
             return file.delete(tx_id=tx_id, expected=expected, forget=forget)
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         self._check_open()
         if document == target:
             raise AlreadyExistsError(
@@ -274,6 +283,7 @@ class FileEngine:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
+            check_expected(document, expected, source.position.version)
             return source.rename_to(goal)
 
     def lock(self, document: DocumentId) -> LockedDocument:
@@ -375,9 +385,7 @@ class FileEngine:
         clean = False
         try:
             with self._errors():
-                if self._access.lock_file is not None:
-                    self._housekeeping.finish()
-                clean = True
+                clean = self._access.lock_file is None or self._housekeeping.finish()
         finally:
             entries = self._access.entries
             entries.when_unused(lambda *, at_once: self._let_go(clean=clean and at_once))

@@ -59,6 +59,7 @@ class DocumentState:
         recent: its last transaction ids, each with the version it made (`None`: if it took effect).
         synced_seq: the last transaction known durable.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
+        untold: there may be a commit that the change feed was not told of.
 
     Inside:
         _head: the newest head: what the journal's last lines continue from.
@@ -79,6 +80,7 @@ class DocumentState:
         self.recent: dict[str, str | None] = {}
         self.synced_seq = 0
         self.has_journal = False
+        self.untold = False
         self._services = services
         self._disk = services.disk
         self._snapshot_path = self._disk.snapshot(document)
@@ -274,18 +276,20 @@ class DocumentState:
         moved: DocumentId | None = None,
     ) -> None:
         """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
-        if is_public(self.id):
-            line = feed.encode(
-                self.id,
-                action,
-                seq,
-                version,
-                tx_id,
-                self._services.now(),
-                summary=summary,
-                moved=moved if moved is not None and is_public(moved) else None,
-            )
-            self._services.feed.tell([line])
+        if not is_public(self.id):
+            self.untold = False
+            return
+        line = feed.encode(
+            self.id,
+            action,
+            seq,
+            version,
+            tx_id,
+            self._services.now(),
+            summary=summary,
+            moved=moved if moved is not None and is_public(moved) else None,
+        )
+        self.untold = not self._services.feed.tell([line])
 
     def _make_head(
         self,
