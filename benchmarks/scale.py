@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from plainstate import open_store
 from plainstate.core import times
-from plainstate.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

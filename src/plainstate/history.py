@@ -11,12 +11,12 @@ from plainstate.core import codec, names, times
 from plainstate.core.diff import diff
 from plainstate.core.record import DELETION
 from plainstate.core.summary import SESSIONS, is_session, summarize
-from plainstate.documents import DocumentMethods, document_id, with_past
+from plainstate.documents import document_id, with_past
 from plainstate.engines.past import state_at
 from plainstate.errors import AlreadyExistsError, ConflictError, InvalidValueError, NotFoundError
 from plainstate.messages import now_ns, time_of
 from plainstate.session import AGENTS, USERS, Session, SessionId
-from plainstate.sessions import SessionMethods
+from plainstate.sessions import make_session
 from plainstate.types import ABSENT, Action, Patch
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ class HistoryEntry(Struct, frozen=True):
     patch: Patch
 
 
-class HistoryMethods(DocumentMethods, SessionMethods):
+class HistoryMethods:
     """History: what was, undo, and forks."""
+
+    _engine: Engine
 
     def history(
         self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
@@ -189,11 +191,13 @@ class HistoryMethods(DocumentMethods, SessionMethods):
             ...     [turn.content for turn in store.load_session("s-2").turns()]
             ['What is 6 x 7?', '42']
         """
-        source = self.load_session(session_id, at=at if isinstance(at, str) else None)
-        if source is None:
+        document = document_id(SESSIONS, session_id, "json")
+        state = state_at(self._engine, document, at if isinstance(at, str) else None)
+        if state is None:
             raise NotFoundError(
-                f"no session {session_id}", hint="See list_sessions.", document=str(session_id)
+                f"no session {session_id}", hint="See list_sessions.", document=str(document)
             )
+        source = make_session(document, state.value, state.version)
         owner = source.user_id if user_id is None else user_id
         fresh = Session.with_id(owner, SessionId.new() if new_id is None else new_id)
         tree = _forked(source, fresh, None if isinstance(at, str) else at)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plainstate.messages import Message
     from plainstate.types import Durability, Json, PatchMaker, State
 
-__all__ = ["SessionMethods", "describe"]
+__all__ = ["SessionMethods", "describe", "make_session"]
 
 
 class SessionMethods:
@@ -90,7 +90,7 @@ class SessionMethods:
         """
         document = _session_document(session_id)
         state = state_at(self._engine, document, at)
-        return None if state is None else _make_session(document, state.value, state.version)
+        return None if state is None else make_session(document, state.value, state.version)
 
     def get_or_create_session(
         self, user_id: str, session_id: str | None = None, *, allow_other_user: bool = False
@@ -268,7 +268,12 @@ def _known_document(session_id: str) -> DocumentId:
     return DocumentId(SESSIONS, names.check_name(session_id), "json")
 
 
-def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
+def make_session(document: DocumentId, tree: Json, version: str) -> Session:
+    """A session of what is stored.
+
+    Raises:
+        DamagedError: it is not a session.
+    """
     try:
         session = Session(tree, version=version)
     except DamagedError as error:
@@ -284,6 +289,6 @@ def describe(document: DocumentId, state: State) -> dict[str, Json]:
     Raises:
         DamagedError: it is not a session.
     """
-    session = _make_session(document, state.value, state.version)
+    session = make_session(document, state.value, state.version)
     session.last_time()  # a damaged message shows
     return summarize(state.value) or {}

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
+from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
@@ -16,7 +17,7 @@ from plainstate.index import Index
 from plainstate.measuring import MeasuringMethods
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
-from plainstate.sessions import describe
+from plainstate.sessions import SessionMethods, describe
 from plainstate.watching import Watches
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class StoreOptions(TypedDict, total=False):
 
 
 class StateStore(
+    DocumentMethods,
+    SessionMethods,
     HistoryMethods,
     SearchMethods,
     FollowingMethods,

@@ -54,7 +54,8 @@ NASTY = st.lists(
             ),
         ]
     )
-).map("".join)
+)
+NASTY = NASTY.map("".join) | NASTY.map("\n".join)
 TEXTS = NASTY | st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -65,6 +66,9 @@ def read(text: str):
 
 
 @given(said=st.lists(st.tuples(st.booleans(), TEXTS, TEXTS), max_size=4), title=TEXTS, user=TEXTS)
+@example(said=[(True, "[a]: http://x\n\n[a]", "")], title="", user="a` <b> `b")
+@example(said=[(True, "<b>\n````\n# x", "``` `")], title="x", user="` `` [a](b)")
+@example(said=[(True, "a\r# x\r\r- y", "")], title="x", user="x")
 @example(said=[(True, "```\nopen", ""), (False, "</details>\n<!--", "```")], title="`#", user="<b>")
 def test_the_structure_is_ours(said, title, user):
     session = Session.with_id(user or "ada", "s-1")

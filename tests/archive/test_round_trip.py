@@ -152,8 +152,10 @@ def test_an_existing_file_is_refused_or_replaced(tmp_path):
         store.export_archive(target)
         before = target.read_bytes()
         store.save_json("a", "more", 1)
+        told = []
         with pytest.raises(AlreadyExistsError):
-            store.export_archive(target)
+            store.export_archive(target, progress=lambda *now: told.append(now))
+        assert told == []  # before any work
         assert target.read_bytes() == before
         store.export_archive(target, overwrite=True)
         assert target.read_bytes() == exported(store)

@@ -217,21 +217,26 @@ def built(*files: tuple[str, bytes]) -> bytes:
 OTHER = ("notes/other.md", b"")
 ALTERED = (NOTE[0], b"# plan\n")
 NESTED = ("a/b.json", b"[" * 200 + b"]" * 200)
+LONG_LINE = b" " * 200_000 + manifest([NOTE])[1]
 
 DISAGREEING = {
     "no first file": [NOTE, manifest([NOTE])],
+    "another first file": [("OTHER.json", FIRST[1]), manifest([])],
     "first file twice": [FIRST, FIRST, manifest([])],
     "no manifest": [FIRST, NOTE],
     "manifest first": [FIRST, manifest([NOTE]), NOTE],
     "two manifests": [FIRST, NOTE, manifest([NOTE]), manifest([NOTE])],
     "a document behind": [FIRST, NOTE, manifest([NOTE]), OTHER],
     "twice": [FIRST, NOTE, NOTE, manifest([NOTE, NOTE])],
+    "twice, named once": [FIRST, NOTE, NOTE, manifest([NOTE])],
     "not named": [FIRST, NOTE, OTHER, manifest([NOTE])],
     "named and not there": [FIRST, NOTE, manifest([NOTE, OTHER])],
     "another order": [FIRST, OTHER, NOTE, manifest([NOTE, OTHER])],
     "altered": [FIRST, ALTERED, manifest([NOTE])],
     "nothing": [],
     "manifest cut": [FIRST, NOTE, ("MANIFEST.jsonl", manifest([NOTE])[1][:-1])],
+    "manifest with more": [FIRST, NOTE, ("MANIFEST.jsonl", manifest([NOTE])[1] + b"{")],
+    "manifest with a long line": [FIRST, NOTE, ("MANIFEST.jsonl", LONG_LINE)],
     "manifest no JSON": [FIRST, ("MANIFEST.jsonl", b"{\n")],
     "manifest no object": [FIRST, ("MANIFEST.jsonl", b"[]\n")],
     "manifest wrong type": [FIRST, ("MANIFEST.jsonl", b'{"file":1}\n')],

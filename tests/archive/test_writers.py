@@ -14,7 +14,7 @@ from plainstate import open_store
 from plainstate.archive.choosing import Choice
 from plainstate.archive.exporting import export_archive
 from plainstate.archive.markdown import export_markdown
-from plainstate.errors import ArchiveError, StorageFullError
+from plainstate.errors import ArchiveError, StorageError, StorageFullError
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.testing.faultfs import FaultyFileSystem
 
@@ -98,6 +98,23 @@ def small_store():
     store.append_user_message("s", "Hello", user_id="ada")
     store.save_markdown("a/b", "n", "text")
     return store
+
+
+def test_an_archive_is_durable_before_it_has_its_name(tmp_path: Path):
+    fs = FaultyFileSystem(PosixFileSystem())
+    with small_store() as store:
+        orders = []
+        for at in range(1, 30):
+            fs.fail(errno.EIO, at=at)
+            with suppress(StorageError):
+                export_archive(
+                    store._engine, tmp_path / "out", Choice(), overwrite=True, progress=None, fs=fs
+                )
+            orders += fs.failed
+    expected = ["stat", "create", "write", "sync", "stat", "rename", "sync_folder"]
+    assert [
+        one for one, before in zip(orders, ["", *orders], strict=False) if one != before
+    ] == expected
 
 
 @pytest.mark.parametrize("short", [False, True])

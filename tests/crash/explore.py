@@ -12,13 +12,14 @@ from harness import (
     check,
     go_on,
     narrow,
+    patching,
     plain_path,
     same_every_time,
 )
 from scenarios import A
 
 from plainstate.engines.file.engine import FileEngine
-from plainstate.errors import EditConflictError
+from plainstate.errors import EditConflictError, NotFoundError
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import METHODS, FaultyFileSystem
 
@@ -59,6 +60,7 @@ def edits_before_recovery(
             if not found or "edit" in scenario.__name__:
                 continue
             narrow(run, reader)
+            run.found({name: reader.read(name) for name in run.documents})
             for document in found:
                 run.edit(document, "after the crash")
             try:
@@ -94,6 +96,7 @@ def kills_then_power_cuts(
         later = run.copy(run.disk.spawn())
         with same_every_time():
             go_on(later)
+        later.feed_lost = True
         for image in later.disk.images(limit):
             yield later.copy(image), image
 
@@ -154,16 +157,36 @@ def faults(
         yield run
 
 
-def judge(
-    run: Run, fs: CrashFileSystem, scenario: Scenario, *, use: FileEngine | None = None
-) -> None:
+def judge(run: Run, fs: CrashFileSystem, scenario: Scenario, **options: Any) -> None:
     """As `check`; a violation names the scenario and shows the files."""
     try:
         with same_every_time():
-            check(run, fs, use=use)
+            check(run, fs, **options)
     except Violation as violation:
         said = "\n".join(run.said)
         raise Violation(f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}") from violation
+
+
+def go_on_without_history(run: Run, fs: CrashFileSystem) -> None:
+    """Another process that keeps nothing takes the numbers over: the history must not know them."""
+    with same_every_time():
+        run.options = {}
+        engine = run.open_engine(fs)
+        first = engine.read(A)
+        number = 0 if first is None else first.seq
+        for text in ("x;", "y;", "z;"):
+            engine.append(A, patching(A, (text,)))
+        engine.close()
+        engine = run.open_engine(fs)
+        newest = engine.read(A)
+        for at in (number + 1, number + 2):
+            try:
+                state = engine.read(A, at=at)
+            except NotFoundError:
+                continue
+            if state is None or state.value["items"] != newest.value["items"][: at - newest.seq]:
+                raise Violation(f"{A} at {at} is {state}, of {newest}")
+        engine.close()
 
 
 def _cuts(
@@ -199,7 +222,9 @@ def _images(runs: Iterator[Run], limit: int) -> Iterator[tuple[Run, CrashFileSys
             key = image.fingerprint(), known
             if key not in seen:
                 seen.add(key)
-                yield run.copy(image), image
+                copy = run.copy(image)
+                copy.feed_lost = True
+                yield copy, image
 
 
 def _listing(fs: CrashFileSystem) -> str:

@@ -9,12 +9,14 @@ with those states, and goes on working with it.
 import copy
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from feeds import check_feed
 
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
@@ -22,7 +24,9 @@ import plainstate.engines.file.folding as folding_module
 import plainstate.retention as retention_module
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
+from plainstate.engines.file.writers import Registration
 from plainstate.errors import (
     ConflictError,
     EditConflictError,
@@ -103,6 +107,13 @@ class _Face(HistoryMethods):
         self._engine = engine
 
 
+def mute_feed(patch: pytest.MonkeyPatch) -> None:
+    """Lets the engine write no change feed, and nobody look at it."""
+    patch.setattr(Feed, "tell", lambda *_: True)
+    patch.setattr(Registration, "note", lambda *_: None)
+    patch.setattr(sys.modules[__name__], "check_feed", lambda *_, **__: None)
+
+
 class Run:
     """One run of a scenario.
 
@@ -114,6 +125,9 @@ class Run:
         versions: the value that each version stands for.
         seqs: the number of the last acknowledged transaction of each document.
         past: with history kept, the value behind each acknowledged transaction, by its number.
+        commits: document, number and version of every commit that was acknowledged or seen.
+        edited: a person changed a file; only a look at it tells the change feed.
+        feed_lost: a power cut may have taken lines from the change feed.
         first_call: crashes before this one are not this scenario's business.
         tolerant: operations may fail, and then the run goes on.
         said: what they said when they failed.
@@ -136,6 +150,8 @@ class Run:
         self.options: dict[str, Any] = {}
         self.moving: dict[DocumentId, DocumentId] = {}
         self._edited: dict[DocumentId, tuple[int, str]] = {}
+        self.commits: set[tuple[DocumentId, int, str | None]] = set()
+        self.edited = self.feed_lost = False
         self.first_call = 1
         self.said: list[str] = []
         self.in_flight: tuple[str, DocumentId] | None = None
@@ -169,6 +185,8 @@ class Run:
         other.options = self.options
         other.moving = dict(self.moving)
         other._edited = dict(self._edited)
+        other.commits = set(self.commits)
+        other.edited, other.feed_lost = self.edited, self.feed_lost
         other.said = list(self.said)
         other.in_flight = self.in_flight
         other._last_id = self._last_id
@@ -307,6 +325,7 @@ class Run:
 
     def edit(self, document: DocumentId, text: str) -> None:
         """A person adds an item to the plain file, with an editor that saves safely."""
+        self.edited = True
 
         def call() -> None:
             edited = edit_text(document, self.disk.content(plain_path(document)) or b"", text)
@@ -331,6 +350,8 @@ class Run:
             self._edited[document] = found.seq, canonical(found.value)
 
     def remove_by_hand(self, document: DocumentId) -> None:
+        self.edited = True
+
         def call() -> None:
             self.disk.unlink(f"{BASE}/{document}.json")
             self.disk.sync_folder(f"{BASE}/{document.category}")
@@ -416,6 +437,7 @@ class Run:
         if commit.seq <= self.seqs.get(document, 0):
             raise Violation(f"{document}: {commit.seq} was acknowledged twice")
         self.seqs[document] = commit.seq
+        self.commits.add((document, commit.seq, commit.version))
         if len(self.possible) == 1:
             value = self.possible[0].get(document)
             self.version_seen(document, commit.version, value)
@@ -425,6 +447,12 @@ class Run:
                 if document in self._edited:  # a write on top of an edit keeps it
                     seq, edited = self._edited.pop(document)
                     past[seq] = edited
+
+    def found(self, states: dict[DocumentId, Any]) -> None:
+        """Documents were read: what they are was committed."""
+        for document, state in states.items():
+            if state is not None:
+                self.commits.add((document, state.seq, state.version))
 
     def version_seen(self, document: DocumentId, version: str, value: Any) -> None:
         text = canonical(value)
@@ -516,13 +544,20 @@ def write_file(fs: FileSystem, path: str, data: bytes) -> None:
 # --- judging what is left ---
 
 
-def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> None:
+def check(
+    run: Run,
+    fs: CrashFileSystem,
+    *,
+    use: FileEngine | None = None,
+    follow: Callable[[Run, FileEngine], None] | None = None,
+) -> None:
     """Judges what the next process finds, and goes on writing.
 
     Args:
         run: what was done; its `possible` states are those it may find.  Changed.
         fs: the next process's file system.
         use: an engine that was open when another process died; a new one otherwise.
+        follow: looks at the change feed before anybody goes on; otherwise that is done afterwards.
 
     Raises:
         Violation: the engine broke a promise.
@@ -536,8 +571,13 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
         _check_past(run, engine)
         _check_recovery(engine, found)
         _check_past(run, engine)
+        run.found(found)
+        if follow is not None:
+            follow(run, engine)
         _check_going_on(run, engine, found)
         _check_past(run, engine)
+        if follow is None:
+            check_feed(run, engine)
         _check_at_rest(run, fs, engine)
     except (PlainstateError, AssertionError, OSError) as error:
         raise Violation(f"{type(error).__name__}: {error}") from error
@@ -545,7 +585,7 @@ def check(run: Run, fs: CrashFileSystem, *, use: FileEngine | None = None) -> No
 
 def go_on(run: Run) -> None:
     """A process reads what another one left, retries what was in flight, and writes on."""
-    _check_reading(run, run.disk, run.engine("a"))
+    run.found(_check_reading(run, run.disk, run.engine("a")))
     _find_moved(run, run.engine("a"))
     for document in list(run.documents):
         if run.in_flight is not None and run.in_flight[1] == document:

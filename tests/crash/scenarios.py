@@ -420,6 +420,15 @@ def bounded_history(run: Run) -> None:
     run.append(A, "10;")
 
 
+def history_of_unsynced_appends(run: Run) -> None:
+    run.keep_history()
+    run.append(A, "0;")
+    run.begin()
+    run.append_unsynced(A, "1;")
+    run.append_unsynced(A, "2;")
+    run.checkpoint()
+
+
 HISTORY: list[Scenario] = [
     history_of_appends,
     history_of_saves,

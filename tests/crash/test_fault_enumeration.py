@@ -18,6 +18,8 @@ LONG = [
     scenarios.rename_to_other_folder,
     scenarios.torn_tail,
     scenarios.edit_while_waiting,
+    scenarios.history_of_saves,
+    scenarios.bounded_history,
 ]
 
 ids = {"ids": lambda scenario: scenario.__name__}
@@ -51,6 +53,7 @@ def test_failed_sync_that_saved_everything(scenario):
 @pytest.mark.parametrize("scenario", SCENARIOS, **ids)
 def test_failed_sync_then_power_cut(scenario):
     for run in faults(scenario, errno.EIO, {"sync", "sync_folder"}):
+        run.feed_lost = True
         for image in run.disk.images(8):
             judge(run.copy(image), image, scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from plainstate.core.record import seal
 from plainstate.errors import InvalidCursorError
-from plainstate.types import Action, Change, DocumentId, Json, Kind
+from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
 
 __all__ = ["MARK_LENGTH", "Cursor", "Lines", "encode", "last_version", "mark", "parse"]
 
@@ -86,7 +87,7 @@ class Lines(NamedTuple):
     Attributes:
         changes: with their cursors.
         end: the cursor behind the part.
-        gap: a bad line was skipped.
+        gap: a bad line, or a part of one, was skipped.
     """
 
     changes: list[Change]
@@ -141,12 +142,13 @@ def parse(data: bytes, start: Cursor, limit: int) -> Lines:
         if len(found) == limit:
             break
         offset += len(line) + 1
-        intact = line if _is_intact(line) else _behind_a_part(line)
         check = mark(line[-10:] + b"\n")
-        if intact is None:
+        intact: bytes | None = line
+        if not _is_intact(line):
             gap = True
-            continue
-        found.append((intact, Cursor(start.segment, offset, check)))
+            intact = _behind_a_part(line)
+        if intact is not None:
+            found.append((intact, Cursor(start.segment, offset, check)))
     end = Cursor(start.segment, offset, check)
     try:
         lines = _decode_lines(b"\n".join(line for line, _ in found)) if found else []
@@ -183,10 +185,11 @@ def last_version(data: bytes, document: DocumentId) -> str | None:
     beginning = beginning[: beginning.index(b'"action"')]
     at = len(data)
     while (at := data.rfind(beginning, 0, at)) >= 0:
-        line = data[at:].partition(b"\n")[0]
-        if _is_intact(line):
-            version = _decode(line).version
-            return "absent" if version is None else version
+        end = data.find(b"\n", at)
+        if end >= 0 and _is_intact(line := data[at:end]):
+            with suppress(msgspec.DecodeError):  # a newer writer's
+                version = _decode(line).version
+                return ABSENT if version is None else version
     return None
 
 

@@ -14,6 +14,7 @@ from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.locks import LockFile
 from plainstate.engines.holding import is_held, refuse_if_held
 from plainstate.errors import PlainstateError
+from plainstate.types import is_public
 
 if TYPE_CHECKING:
     import threading
@@ -50,7 +51,8 @@ class Access:
     Attributes:
         to_fold: documents with a journal, by this handle's doing.
         unsynced: documents with lines that are due to be synced.
-        doubtful: documents of which a commit was interrupted: the feed may not know it.
+        doubtful: documents with a commit that the change feed may not know: it was interrupted,
+            or the feed could not be written.
         lock_file: `None` until the first write.
     """
 
@@ -152,7 +154,7 @@ class Access:
             if failed:
                 entry.file.distrust()
             with self._mutex:
-                if failed:
+                if entry.file.untold:
                     self.doubtful.add(document)
                 if entry.file.has_journal and (not failed or document in self.to_fold):
                     now = time.monotonic()
@@ -173,5 +175,5 @@ class Access:
 
     def _register(self, document: DocumentId) -> None:
         """Notes, before its first commit, that this handle writes a document (F-4)."""
-        if self._registration is not None:
-            self._registration.note(document, self.entries.documents)
+        if self._registration is not None and is_public(document):
+            self._registration.note(document, {*self.entries.documents, *self.doubtful})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plainstate.core import record
-from plainstate.core.record import HeadRecord, Record, TransactionRecord
+from plainstate.core.record import HeadRecord, Record
 from plainstate.core.replay import find_basis
 from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.folding import Folding
@@ -25,12 +25,15 @@ from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import check_records, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
+from plainstate.engines.file.untold import untold
+from plainstate.errors import OutcomeUnknownError
 from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
-from plainstate.types import ABSENT, action_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from plainstate.engines.file.reader import Reading
+    from plainstate.engines.file.untold import ToldLine
     from plainstate.types import Commit, Json
 
 __all__ = ["FileDocument"]
@@ -122,10 +125,12 @@ class FileDocument(Folding):
                 self.refresh()
         if staged.lines:
             sync = group[0].sync or any(pending.sync for pending in group)
+            self.untold = True
             try:
                 self._write(b"".join(staged.lines), staged.check, len(staged.lines), sync=sync)
             except OSError as error:
                 self.close()
+                self.untold = isinstance(error, OutcomeUnknownError)
                 staged.fail(error)
                 return
             except BaseException:
@@ -137,7 +142,7 @@ class FileDocument(Folding):
             self._lines_behind += len(staged.lines)
             if sync:
                 self.synced_seq = self.position.seq
-            self._services.feed.tell(staged.told)
+            self.untold = not self._services.feed.tell(staged.told)
         staged.settle()
         for pending in group:
             if pending.sync and pending.result is not None and pending.result.duplicate:
@@ -164,30 +169,41 @@ class FileDocument(Folding):
                 self._fold(self._read(), None)
         return commit
 
-    def tell_behind(self, told: str | None) -> None:
-        """Tells the feed what it lacks.
+    def tell_behind(
+        self, told: Sequence[ToldLine], *, complete: bool = False, secure: bool = False
+    ) -> None:
+        """Tells the feed what it lacks; see `untold.py` for the arguments.
 
-        Args:
-            told: the version that it told last, "absent" of a deletion; `None`: nobody knows.
+        With `secure`, what was written by whoever did not tell it is made durable before.
 
         Raises:
             DamagedError: the document cannot be read.
         """
+        if secure and self._suspect:
+            self._trust_again()
         reading = self._read()
-        basis = reading.basis
-        if told == (basis.version or ABSENT) or not basis.seq:
-            return
-        told_seq = int(told.partition("-")[0]) if told not in (None, ABSENT) else 0
-        exists = told not in (None, ABSENT)
-        at = 0
-        for line in reading.records if basis.kind != "edited" else ():
-            if isinstance(line, TransactionRecord) and line.seq > told_seq:
-                action = action_of(existed=exists or line.seq > 1, exists=not line.deletes)
-                self.tell(action, line.seq, None if line.deletes else line.version, line.tx)
-                at = line.seq
-        if at != basis.seq:
-            action = action_of(existed=exists, exists=basis.version is not None)
-            self.tell("edit" if basis.kind == "edited" else action, basis.seq, basis.version)
+        lines = untold(reading, told, complete=complete)
+        if lines and secure:
+            self._secure(reading)
+        for line in lines:
+            self.tell(line.action, line.seq, line.version, line.tx)
+        if secure and not lines:
+            self.untold = False
+
+    def _secure(self, reading: Reading) -> None:
+        """Makes durable what somebody wrote who may have been killed before the sync."""
+        try:
+            if reading.journal:
+                fd = self._disk.fs.open_append(self._disk.journal(self.id))
+                try:
+                    self._disk.fs.sync(fd)
+                finally:
+                    self._disk.fs.close(fd)
+        except OSError:
+            self._suspect = True
+            raise
+        if self._disk.check_folder(self.id.category):
+            self.sync_folder()
 
     @property
     def wants_fold(self) -> bool:

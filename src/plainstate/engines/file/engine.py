@@ -385,9 +385,7 @@ class FileEngine:
         clean = False
         try:
             with self._errors():
-                if self._access.lock_file is not None:
-                    self._housekeeping.finish()
-                clean = True
+                clean = self._access.lock_file is None or self._housekeeping.finish()
         finally:
             entries = self._access.entries
             entries.when_unused(lambda *, at_once: self._let_go(clean=clean and at_once))

@@ -19,13 +19,15 @@ from plainstate.limits import (
     FEED_BYTES_FOR_FOLLOWERS,
     FEED_SEGMENT_BYTES,
 )
-from plainstate.types import LATEST, ChangePage
+from plainstate.types import LATEST, ChangePage, DocumentId
 
 if TYPE_CHECKING:
-    from plainstate.engines.file.disk import Disk
-    from plainstate.types import Change, DocumentId
+    from collections.abc import Collection
 
-__all__ = ["Feed", "Segment"]
+    from plainstate.engines.file.disk import Disk
+    from plainstate.types import Change
+
+__all__ = ["Feed", "Segment", "Told"]
 
 _OPEN: Final = ".open.jsonl"
 _FULL: Final = ".jsonl"
@@ -39,6 +41,18 @@ class Segment(msgspec.Struct, frozen=True):
     number: int
     path: str
     full: bool
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the feed told about some documents.
+
+    Attributes:
+        lines: of each document, number and version of each line, oldest first.
+        complete: this is all that the feed ever told, not only its newest part.
+    """
+
+    lines: dict[DocumentId, list[tuple[int, str | None]]]
+    complete: bool
 
 
 class Feed:
@@ -61,15 +75,18 @@ class Feed:
 
     # --- writing ---
 
-    def tell(self, lines: list[bytes]) -> None:
+    def tell(self, lines: list[bytes]) -> bool:
         """Appends lines about commits that are durable; the caller holds the document's lock.
 
-        What cannot be written now is written before the next lines: the commits stand.
+        Returns:
+            Whether they are written.  If not, they are written before the next lines: the
+            commits stand.
         """
         with self._mutex:
             self._unwritten += lines
             with suppress(OSError):  # kept, see `flush`
                 self._write()
+            return not self._unwritten
 
     def flush(self) -> None:
         """Writes what could not be written.
@@ -119,6 +136,7 @@ class Feed:
             newest = segments[-1] if segments else None
             try:
                 if newest is None or newest.full:
+                    fs.sync_folder(self.folder)  # no power cut leaves two open segments
                     self._path = self._place((newest.number if newest else 0) + 1, _OPEN)
                     self._fd = fs.open_append(self._path, create=True)
                 else:
@@ -201,6 +219,29 @@ class Feed:
                 cursor = lines.end
         return ChangePage(changes, str(cursor), gap)
 
+    def told(self, documents: Collection[DocumentId]) -> Told:
+        """What the newest segments told about documents.
+
+        Cost: reads `FEED_BYTES` at most, that is up to 200,000 lines.
+        """
+        kept = list(reversed(self.segments()))
+        files, size = [], 0
+        for number, segment in enumerate(kept):
+            status = self._disk.fs.stat(segment.path)
+            size += 0 if status is None else status.st_size
+            if number and size > FEED_BYTES:
+                break
+            files.append(segment)
+        told: dict[DocumentId, list[tuple[int, str | None]]] = {one: [] for one in documents}
+        for segment in reversed(files):
+            file = self._disk.read_file(segment.path)
+            if file is None:  # it became full meanwhile
+                return self.told(documents)
+            for change in feed.parse(file.data, Cursor(segment.number), len(file.data)).changes:
+                if change.document in told:
+                    told[change.document].append((change.seq, change.version))
+        return Told(told, complete=not files or files[-1].number == 1)
+
     def last_version(self, document: DocumentId) -> str | None:
         """What the newest segment told last about a document, as `notice` takes it."""
         segments = self.segments()
@@ -272,6 +313,8 @@ class Feed:
                 data = fs.read(fd, cursor.offset, size)
                 whole = data.rfind(b"\n") + 1
             lines = feed.parse(data[:whole], cursor, limit)
+            if full and data and not whole:
+                lines = lines._replace(gap=True)  # a part of a line that nobody went on with
             if durable and not full and lines.end > self._synced:
                 fs.sync(fd)
                 self._synced = lines.end

@@ -82,6 +82,7 @@ class Folding(DocumentState):
         )
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
+        self.untold = True
         self._install(temp, None if unannounced else head)
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
@@ -108,6 +109,7 @@ class Folding(DocumentState):
         tx_id = self._services.make_id()
         head = target.await_snapshot(reference, self._head)
         self._history.copy(target._history, point_of(self._head), head, tx_id)
+        self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
             self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
@@ -176,6 +178,7 @@ class Folding(DocumentState):
         self, reading: Reading, value: Json, *, rest: bool = False, force: bool = False
     ) -> None:
         basis = reading.basis
+        self.untold = self.untold or basis.kind == "edited"
         exists = basis.version is not None
         self._keep(reading, value)
         if exists and (basis.waiting or force):

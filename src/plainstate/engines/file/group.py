@@ -15,6 +15,7 @@ from plainstate.types import Commit, Head, Json, action_of, is_public
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from plainstate.engines.file.position import Position
     from plainstate.engines.file.state import DocumentState
     from plainstate.types import Patch, PatchMaker
 
@@ -142,25 +143,33 @@ class Staged:
         if self._loaded:
             self._check_fit(operations)
         version = f"{at.seq + 1}-{check:08x}"
-        self.position = at.after(author.id, version, operations)
+        after = at.after(author.id, version, operations)
+        told = self._told_line(after, operations, tx_id, now)
+        # nothing fails from here on: what is staged is committed, and its caller told so
+        self.position = after
         self.check = check
         self.lines.append(line)
         self.ids[tx_id] = version
+        self.told += told
         self._patches.append(operations)
         self._outcomes.append((pending, Commit(at.seq + 1, version, tx_id)))
-        if is_public(author.id):
-            exists = operations != record.DELETION
-            self.told.append(
-                feed.encode(
-                    author.id,
-                    action_of(existed=at.version is not None, exists=exists),
-                    at.seq + 1,
-                    version if exists else None,
-                    tx_id,
-                    now,
-                    summary=self.position.summary if exists else None,
-                )
-            )
+
+    def _told_line(
+        self, after: Position, operations: Patch, tx_id: str, now: str
+    ) -> tuple[bytes, ...]:
+        if not is_public(self._author.id):
+            return ()
+        exists = operations != record.DELETION
+        line = feed.encode(
+            self._author.id,
+            action_of(existed=self.position.version is not None, exists=exists),
+            after.seq,
+            after.version if exists else None,
+            tx_id,
+            now,
+            summary=after.summary if exists else None,
+        )
+        return (line,)
 
     def _head(self) -> Head:
         at = self.position

@@ -169,17 +169,18 @@ class History:
     def _append(self, lines: Sequence[Line]) -> None:
         if not lines:
             return
-        end, file = self._end, self._file
+        file = self._file
+        first = lines[0].seq - 1
+        durable = first if self._end is None else min(first, self._end.seq)
         try:
             if file is None:
-                data, check = history.encode(lines, previous=0, synced=0)
+                data, check = history.encode(lines, previous=0, synced=durable)
                 self._make_folder()
                 self._file = HistoryFile.create(
                     self._disk, self._folder, self._path, data, check, len(lines), sync=True
                 )
                 self._first_size = data.index(b"\n") + 1
             else:
-                durable = 0 if end is None else end.seq
                 data, check = history.encode(lines, previous=file.check, synced=durable)
                 file.append(data, check, len(lines), sync=True)
         except OutcomeUnknownError:

@@ -8,6 +8,7 @@ document.py  following other writers, committing: where a message is appended
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ from plainstate.engines.file.reader import (
     read_document,
     unknown_outcome,
 )
-from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
+from plainstate.errors import DamagedError, OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
 from plainstate.types import is_public
 
@@ -58,6 +59,7 @@ class DocumentState:
         recent: its last transaction ids, each with the version it made (`None`: if it took effect).
         synced_seq: the last transaction known durable.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
+        untold: there may be a commit that the change feed was not told of.
 
     Inside:
         _head: the newest head: what the journal's last lines continue from.
@@ -78,6 +80,7 @@ class DocumentState:
         self.recent: dict[str, str | None] = {}
         self.synced_seq = 0
         self.has_journal = False
+        self.untold = False
         self._services = services
         self._disk = services.disk
         self._snapshot_path = self._disk.snapshot(document)
@@ -197,8 +200,7 @@ class DocumentState:
                     self.sync_folder()
                 return
             folder = self._disk.make_folder(self.id.category)
-            if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
-                self._keep(self._read())
+            self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
@@ -208,6 +210,12 @@ class DocumentState:
         except OutcomeUnknownError:
             self._suspect = True
             raise
+
+    def _keep_at_rest(self) -> None:
+        """Before the first line on top of it: keeps a file that the history may not know."""
+        if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
+            with suppress(DamagedError):  # it can be deleted; anything else is refused elsewhere
+                self._keep(self._read())
 
     def _keep(self, reading: Reading, value: Json = None) -> None:
         """Brings the history up to what the document's files tell, before that is overwritten."""
@@ -268,18 +276,20 @@ class DocumentState:
         moved: DocumentId | None = None,
     ) -> None:
         """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
-        if is_public(self.id):
-            line = feed.encode(
-                self.id,
-                action,
-                seq,
-                version,
-                tx_id,
-                self._services.now(),
-                summary=summary,
-                moved=moved if moved is not None and is_public(moved) else None,
-            )
-            self._services.feed.tell([line])
+        if not is_public(self.id):
+            self.untold = False
+            return
+        line = feed.encode(
+            self.id,
+            action,
+            seq,
+            version,
+            tx_id,
+            self._services.now(),
+            summary=summary,
+            moved=moved if moved is not None and is_public(moved) else None,
+        )
+        self.untold = not self._services.feed.tell([line])
 
     def _make_head(
         self,

@@ -20,6 +20,7 @@ import plainstate.testing.conformance.changes
 import plainstate.testing.conformance.documents
 import plainstate.testing.conformance.exactness
 import plainstate.testing.conformance.following
+import plainstate.testing.conformance.history
 import plainstate.testing.conformance.merges
 import plainstate.testing.conformance.retention
 import plainstate.testing.conformance.searching

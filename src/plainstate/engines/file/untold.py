@@ -1,0 +1,117 @@
+"""Which commits of a document the change feed lacks, found out from its files (F-4, F-5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from plainstate.core.record import HeadRecord, TransactionRecord
+from plainstate.types import action_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plainstate.engines.file.reader import Reading
+    from plainstate.types import Action
+
+__all__ = ["ToldLine", "Untold", "untold"]
+
+ToldLine: TypeAlias = tuple[int, str | None]
+"""What a line of the feed tells of its document: number and version."""
+
+
+class Untold(NamedTuple):
+    """What a line that the feed lacks has to say."""
+
+    action: Action
+    seq: int
+    version: str | None
+    tx: str
+
+
+class _Commit(NamedTuple):
+    seq: int
+    version: str | None
+    tx: str
+
+
+def untold(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> list[Untold]:
+    """Everything from the first commit on that the feed did not tell.
+
+    What it told behind that one is told again: so the last line about a document always is
+    its newest state.
+
+    Args:
+        reading: the document.
+        told: the lines about it, oldest first, as far as they are known.
+        complete: these are all there ever were.  Otherwise a commit before them counts as told.
+    """
+    commits = _commits(reading)
+    newest = commits[-1]
+    if complete:
+        floor = -1
+    elif told:
+        floor = min(seq for seq, _ in told)
+    else:  # what is folded was told long ago
+        waiting = [line.seq for line in reading.records if isinstance(line, TransactionRecord)]
+        floor = min(waiting, default=newest.seq) - 1
+    missing = [n for n, one in enumerate(commits) if one.seq > floor and not _is_in(told, one)]
+    if not missing and not (told and _is_same(told[-1], newest)):
+        missing = [len(commits) - 1]
+    if not missing or (not told and not newest.seq):
+        return []
+    existed = told[-1][1] is not None if told else commits[missing[0]].seq > 1
+    found = []
+    for number, (seq, version, tx) in enumerate(commits):
+        if number >= missing[0]:
+            edited = reading.basis.kind == "edited" and seq == newest.seq
+            action = action_of(existed=existed, exists=version is not None)
+            found.append(Untold("edit" if edited else action, seq, version, tx))
+        existed = version is not None
+    return found
+
+
+def _is_in(told: Sequence[ToldLine], commit: _Commit) -> bool:
+    # a remembered id does not say whether it was a deletion
+    return (commit.seq, commit.version) in told or (commit.seq, None) in told
+
+
+def _is_same(told: ToldLine, newest: _Commit) -> bool:
+    """Whether a line tells the newest state: absent is absent."""
+    return told[1] == newest.version and (told[1] is None or told[0] == newest.seq)
+
+
+def _commits(reading: Reading) -> list[_Commit]:
+    """All that the files still know of, by number; the newest is last."""
+    basis, records = reading.basis, reading.records
+    found: dict[int, _Commit] = {}
+    for number, line in enumerate(records):
+        if isinstance(line, TransactionRecord):
+            found[line.seq] = _Commit(line.seq, None if line.deletes else line.version, line.tx)
+            continue
+        for tx, version in line.recent.items():
+            if version is not None:
+                seq = int(version.partition("-")[0])
+                found.setdefault(seq, _Commit(seq, version, tx))
+        if line.seq and _took_effect(reading, number):
+            tx = found[line.seq].tx if line.seq in found else ""
+            found[line.seq] = _Commit(line.seq, line.version, line.tx or tx)
+    last = found.get(basis.seq)
+    if last is None or last.version != basis.version:
+        found[basis.seq] = _Commit(basis.seq, basis.version, "")
+    return [found[seq] for seq in sorted(found) if seq <= basis.seq]
+
+
+def _took_effect(reading: Reading, number: int) -> bool:
+    """Whether a head is known to be more than announced (J-11)."""
+    records, basis = reading.records, reading.basis
+    line = records[number]
+    if (line.seq, line.version) == (basis.seq, basis.version):
+        return True
+    if number == 0:
+        return reading.journal  # a head at rest may wait for a rename that was cut off
+    if number + 1 == len(records):
+        return False
+    behind = records[number + 1]
+    return isinstance(behind, TransactionRecord) or (
+        isinstance(behind, HeadRecord) and bool(behind.tx) and behind.seq > line.seq
+    )

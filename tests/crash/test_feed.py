@@ -1,0 +1,131 @@
+"""What the change feed tells after a kill, a power cut or a failed call; see `feeds.py`.
+
+That the other suites of this folder look at it too, at the end of each case, is not repeated here.
+"""
+
+import errno
+from functools import partial
+
+import pytest
+import scenarios
+from explore import faults, judge, kills, power_cuts
+from feeds import all_changes, check_feed
+from harness import Run, Violation
+from scenarios import SCENARIOS, A
+
+import plainstate.engines.file.feed as feed_module
+from plainstate.testing.crashfs import CrashFileSystem
+
+CUT = [
+    scenarios.create_by_append,
+    scenarios.appends,
+    scenarios.replace_at_rest,
+    scenarios.delete_and_recreate,
+    scenarios.rename,
+    scenarios.edit_while_waiting,
+    scenarios.close_and_reopen,
+]
+"""Those whose power cuts are tried with the feed; each line more multiplies what can be left."""
+
+ids = {"ids": lambda scenario: scenario.__name__}
+
+
+@pytest.fixture(params=["one segment", "tiny segments"])
+def _segments(request, monkeypatch):
+    if request.param == "tiny segments":
+        monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
+        monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
+
+
+@pytest.mark.usefixtures("_segments")
+@pytest.mark.parametrize("scenario", SCENARIOS, **ids)
+def test_after_a_kill_the_next_reader_sees_every_commit(scenario):
+    for run in kills(scenario):
+        judge(run, run.disk.spawn(), scenario, follow=partial(check_feed, strict=True))
+
+
+@pytest.mark.usefixtures("_segments")
+@pytest.mark.parametrize(
+    "scenario", [scenarios.two_writers, scenarios.group, scenarios.rename], **ids
+)
+def test_a_follower_goes_on_behind_its_cursor_after_a_kill(scenario):
+    """It had read up to somewhere in the middle, when the writer was killed."""
+    for run in kills(scenario):
+        spawned = run.disk.spawn()
+        with_feed = [path for path in spawned.paths() if "/feed/" in path]
+        if not with_feed:
+            continue
+
+        def follow(run: Run, engine) -> None:
+            whole = all_changes(engine)
+            for at in range(1, len(whole)):
+                check_feed(run, engine, strict=True, seen=whole[:at])
+
+        judge(run, spawned, scenario, follow=follow)
+
+
+@pytest.mark.parametrize("scenario", CUT, **ids)
+def test_power_cut(scenario):
+    """Lines may be lost, none is invented, and a look at the documents tells what is lost."""
+    count = 0
+    for run, image in power_cuts(scenario, limit=16):
+        judge(run, image, scenario, follow=check_feed)
+        count += 1
+    assert count
+
+
+def test_what_a_reader_made_durable_survives_a_power_cut():
+    """F-6: nothing that it was told can go any more."""
+    for at in range(1, 6):
+        disk = CrashFileSystem()
+        run = Run(disk)
+        for number in range(at):
+            run.append(A, f"{number};")
+        page = run.engine("a").changes(None, limit=100, durable=True)
+        run.append(A, "later;")
+        assert len(page) == at
+        for image in disk.images():
+            engine = run.open_engine(image)
+            assert all_changes(engine)[:at] == page.changes
+            behind = engine.changes(page.cursor, limit=100)
+            assert not [change for change in behind if change.seq <= at]
+
+
+@pytest.mark.usefixtures("_segments")
+@pytest.mark.parametrize(
+    "scenario",
+    [scenarios.appends, scenarios.group, scenarios.replace_existing, scenarios.rename],
+    **ids,
+)
+def test_a_failed_call_loses_no_line(scenario):
+    """The same handle goes on, and tells what it could not."""
+    for run in faults(scenario, errno.EIO, lost=False):
+        judge(run, run.disk, scenario, use=run.engine("a"), follow=check_feed)
+
+
+def test_a_feed_that_cannot_be_written_stops_nobody():
+    for at in range(1, 40):
+        disk = CrashFileSystem()
+        run = Run(disk)
+        run.append(A, "one;")
+        engine = run.engine("a")
+        feed = engine._feed
+        write, count = feed._append, 0
+
+        def failing(data: bytes, at: int = at) -> None:
+            nonlocal count
+            count += 1
+            raise OSError(errno.EIO, "no feed")
+
+        feed._append = failing
+        for number in range(at % 5 + 1):
+            run.append(A, f"{number};")
+        assert count
+        feed._append = write
+        if at % 2:
+            run.close()
+            engine = run.open_engine(disk.spawn())
+        try:
+            check_feed(run, engine, strict=True)
+        except AssertionError as error:
+            raise Violation(str(error)) from error
