@@ -131,7 +131,7 @@ def test_a_gap_in_the_feed_is_told(monkeypatch):
             [
                 ChangePage([], "0", gap=True),
                 ChangePage([change], "1", gap=True, edits_missed=True),
-                ChangePage([], "1"),
+                ChangePage([change], "1"),
             ]
         )
         with monkeypatch.context() as patch:
