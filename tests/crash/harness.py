@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from feeds import check_feed
 
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
-from feeds import check_feed
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
