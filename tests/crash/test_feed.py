@@ -142,11 +142,13 @@ def check_idle_writer():
         run.append(A, "idle writer's;", by="idle")
         for number in range(8):
             run.append(B, f"{number};")
+            run.append(A, f"{number};")
         reader = run.open_engine(disk.spawn())
         seen = all_changes(reader)
         run.append(A, "awake again;", by="idle")
         try:
             check_feed(run, reader, strict=True, seen=seen)
+            check_feed(run, reader, strict=True)  # who comes later reads the old segments, too
         except AssertionError as error:
             raise Violation(str(error)) from error
     assert len(run.engine("a")._feed.segments()) > 3

@@ -179,6 +179,21 @@ def test_nobody_looks_at_the_segments_name_after_writing(monkeypatch):
         check_idle_writer()
 
 
+def test_nobody_looks_at_the_segments_name_before_writing(monkeypatch):
+    def append(self, data):
+        while True:
+            if self._fd < 0:
+                self._enter()
+            self._disk.write_all(self._fd, data)
+            if self._is_open():
+                return
+            self._leave()
+
+    monkeypatch.setattr(Feed, "_append", append)
+    with pytest.raises(Violation, match="told as"):
+        check_idle_writer()
+
+
 def test_a_writers_list_is_not_kept(monkeypatch):
     monkeypatch.setattr(Registration, "note", nothing)
     with pytest.raises(Violation, match="never told"):
