@@ -42,7 +42,20 @@ START_NS = 1_767_225_600_000_000_000
 COLD_RUNS = 5
 PAGE = 50
 
-Figures = dict[str, float]
+APPENDED_TO = 1_000
+
+
+class Figures(dict[str, float]):
+    """Figures by name; each is printed once it is known."""
+
+    def __init__(self, *, silent: bool) -> None:
+        super().__init__()
+        self._silent = silent
+
+    def __setitem__(self, name: str, value: float) -> None:
+        super().__setitem__(name, value)
+        if not self._silent:
+            print(f"{name:<58}{value:>14,.2f}", flush=True)
 
 
 def main() -> None:
@@ -53,7 +66,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="make the store there, or use the one there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures: Figures = {}
+    figures = Figures(silent=options.json)
     with tempfile.TemporaryDirectory(dir=".") as temporary:
         folder = options.keep or Path(temporary)
         if not (folder / "sessions").exists():
@@ -61,9 +74,6 @@ def main() -> None:
         measure(folder, options.sessions, options.appends, figures)
     if options.json:
         print(json.dumps(figures, indent=2))
-        return
-    for name, value in figures.items():
-        print(f"{name:<58}{value:>14,.2f}")
 
 
 def make(folder: Path, count: int) -> None:
@@ -199,11 +209,13 @@ def edited(folder: Path, count: int, figures: Figures) -> None:
 
 
 def appended(folder: Path, messages: int, count: int, figures: Figures) -> None:
-    """Messages that were appended since the index was asked last."""
+    """Messages that were appended since the index was asked last, to a thousand sessions."""
     with open_store(folder, durability="os") as store:
         wait_for_scan(store)
         for number in range(messages):
-            store.append_user_message(f"s-{number * 7 % count:07}", "one more message")
+            store.append_user_message(
+                f"s-{number % min(count, APPENDED_TO):07}", "one more message"
+            )
         figures[f"catch-up after {messages:,} messages: list (ms)"] = 1000 * seconds(
             lambda: store.list_sessions(limit=PAGE)
         )
