@@ -115,17 +115,21 @@ class Feed:
                 self._rotate()
 
     def _append(self, data: bytes) -> None:
-        fs = self._disk.fs
         while True:
+            if self._fd >= 0 and not self._is_open():
+                self._leave()  # else this line could stand before an earlier one of its document
             if self._fd < 0:
                 self._enter()
-            written = fs.write(self._fd, data)
-            if written < len(data):
-                continue  # the whole once more: others may have written behind the part
-            status = fs.stat(self._path)
-            if status is not None and status.st_ino == self._inode:
+            written = self._disk.fs.write(self._fd, data)
+            # a part: the whole once more, as others may have written behind it;
+            # full meanwhile: readers may be past this segment
+            if written == len(data) and self._is_open():
                 return
-            self._leave()  # it became full meanwhile, and readers may be past it
+
+    def _is_open(self) -> bool:
+        """Whether the segment at hand still has its name."""
+        status = self._disk.fs.stat(self._path)
+        return status is not None and status.st_ino == self._inode
 
     def _enter(self) -> None:
         """Opens the open segment with the highest number; creates one where there is none."""
