@@ -22,7 +22,7 @@ from plainstate.errors import UsageError
 from plainstate.fs.posix import PosixFileSystem
 
 ROOT = Path(__file__).parent.parent
-BY_HAND = {"close", "transaction"}
+BY_HAND = {"close", "transaction", "watch"}
 
 
 def public(face: type) -> set[str]:
@@ -42,7 +42,7 @@ def test_signatures_agree(name: str):
     blocking, twin = getattr(StateStore, name), getattr(AsyncStateStore, name)
     ours, theirs = inspect.signature(blocking), inspect.signature(twin)
     assert theirs.parameters == ours.parameters
-    if name in ("transaction", "on"):
+    if name in ("transaction", "watch", "on"):
         assert not inspect.iscoroutinefunction(twin)
         return
     assert inspect.iscoroutinefunction(twin)

@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
 from plainstate.errors import PlainstateError
+from plainstate.history import HistoryEntry
+from plainstate.measuring import StoreStats
 from plainstate.messages import AgentResponse, UserMessage
+from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
 from plainstate.store import StateStore, open_store
-from plainstate.types import Commit, Document
+from plainstate.types import Change, ChangePage, Commit, Document, SearchHit
+from plainstate.watching import Follower, Watch
 
 if TYPE_CHECKING:
     from plainstate.aio import AsyncStateStore
@@ -26,14 +30,24 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentResponse",
     "AsyncStateStore",
+    "Change",
+    "ChangePage",
     "Commit",
     "Document",
+    "EmptyReport",
+    "Follower",
+    "HistoryEntry",
     "PlainstateError",
+    "PruneReport",
+    "SearchHit",
     "Session",
     "SessionId",
     "SessionSummary",
     "StateStore",
+    "StoreStats",
+    "TrashedSession",
     "UserMessage",
+    "Watch",
     "errors",
     "open_store",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from plainstate.core import codec, convert, names, patch, pointer
+from plainstate.engines.past import state_at
 from plainstate.errors import (
     DamagedError,
     EditConflictError,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import Durability, Head, Json, Kind, Patch, PatchMaker, Side, State
 
-__all__ = ["DocumentMethods", "document_id"]
+__all__ = ["DocumentMethods", "document_id", "with_past"]
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ _KINDS: tuple[Kind, ...] = ("json", "markdown")
 
 
 class DocumentMethods:
-    """Documents: whole saves, patches, transactions, appended notes, lists."""
+    """Documents: whole saves, patches, transactions, appended notes."""
 
     _engine: Engine
 
@@ -162,18 +163,30 @@ class DocumentMethods:
             return None
         return state.value if type is None else convert.from_tree(state.value, type)
 
-    def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+    def read(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        at: int | str | None = None,
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         Args:
             category: folder.
             name: file name without suffix.
             kind: which one; needed only where there are both.
+            at: an earlier state: the number or version of the transaction that made it.
 
         Raises:
             UsageError: there are both a `.md` and a `.json`, and `kind` does not choose.
+            NotFoundError: the state at `at` is not kept, see `docs/history.md`.
         """
-        state = self._read_one(category, name, kind, salvage=False)
+        if at is None:
+            state = self._read_one(category, name, kind, salvage=False)
+        else:
+            state = state_at(self._engine, with_past(self._engine, category, name, kind), at)
         return None if state is None else Document(state.value, state.version)
 
     def patch(
@@ -333,21 +346,6 @@ class DocumentMethods:
         with self._engine.lock(document) as locked:
             return locked.resolve(take)
 
-    def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
-        """The names of the documents in a category, sorted; damaged ones included.
-
-        Args:
-            category: folder.
-            kind: only documents of this kind.
-        """
-        names.check_category(category)
-        found = (one for one, _ in self._engine.documents(category))
-        return sorted({one.name for one in found if kind is None or one.kind == kind})
-
-    def list_categories(self) -> list[str]:
-        """The categories that hold documents, sorted."""
-        return sorted({one.category for one, _ in self._engine.documents()})
-
     def _read_one(
         self, category: str, name: str, kind: Kind | None, *, salvage: bool
     ) -> State | None:
@@ -368,13 +366,7 @@ class DocumentMethods:
     def _present(self, category: str, name: str, kind: Kind | None) -> list[DocumentId]:
         kinds = _KINDS if kind is None else (kind,)
         wanted = [document_id(category, name, one) for one in kinds]
-        return [document for document in wanted if self._is_there(document)]
-
-    def _is_there(self, document: DocumentId) -> bool:
-        try:
-            return self._engine.read(document) is not None
-        except (DamagedError, EditConflictError):
-            return True  # what cannot be read is not absent
+        return [document for document in wanted if _is_there(self._engine, document)]
 
 
 def document_id(category: str, name: str, kind: Kind) -> DocumentId:
@@ -388,6 +380,28 @@ def document_id(category: str, name: str, kind: Kind) -> DocumentId:
             f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
         )
     return DocumentId(names.check_category(category), names.check_name(name), kind)
+
+
+def with_past(engine: Engine, category: str, name: str, kind: Kind | None) -> DocumentId:
+    """The document of a name that is there or was there, as far as its past is kept.
+
+    Raises:
+        UsageError: a `.md` and a `.json` fit, and `kind` does not choose.
+    """
+    ids = [document_id(category, name, one) for one in ((kind,) if kind else _KINDS)]
+    if kind is None:
+        living = [one for one in ids if _is_there(engine, one)]
+        ids = living or [one for one in ids if engine.since(one, None)] or ids[:1]
+    if len(ids) > 1:
+        raise _ambiguous(category, name)
+    return ids[0]
+
+
+def _is_there(engine: Engine, document: DocumentId) -> bool:
+    try:
+        return engine.read(document) is not None
+    except (DamagedError, EditConflictError):
+        return True  # what cannot be read is not absent
 
 
 def _patching(document: DocumentId, operations: Patch) -> PatchMaker:

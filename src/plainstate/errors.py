@@ -20,6 +20,7 @@
     ├── a file is not what it should be, nothing changed
     │   ├── DamagedError          (ValueError)         damaged
     │   │   └── ForeignJournalError                    foreign-journal
+    │   ├── ArchiveError          (ValueError)         archive
     │   └── FormatVersionError    (RuntimeError)       format-version
     └── the machine says no
         ├── StorageError          (OSError)            storage
@@ -42,6 +43,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AlreadyExistsError",
+    "ArchiveError",
     "ConflictError",
     "CursorExpiredError",
     "DamagedError",
@@ -300,6 +302,19 @@ class ForeignJournalError(DamagedError):
 
     code = "foreign-journal"
     belongs_to: str
+
+
+class ArchiveError(PlainstateError, ValueError):
+    """What is to be imported is not a whole, intact archive.
+
+    Attributes:
+        path: the archive, as it was named; "" where it has no name.
+        member: the file inside it that is at fault, "" where it is none in particular.
+    """
+
+    code = "archive"
+    path: str
+    member: str
 
 
 class FormatVersionError(PlainstateError, RuntimeError):

@@ -51,6 +51,11 @@ transaction does not wait longer either, however busy the document is."""
 SYNC_INTERVAL_S: Final = 0.1
 """Default interval of durability="periodic": what a power cut may lose."""
 
+HISTORY_BYTES: Final = 1024 * 1024
+"""Default of what history="keep" keeps of one document, beside one whole state
+to start from: some thousand messages.  The file is rewritten when it exceeds
+twice that, so a kept byte is written about twice."""
+
 LOCK_TIMEOUT_S: Final = 30.0
 """How long a writer waits for another one before it gives up."""
 
@@ -69,3 +74,16 @@ FEED_BYTES_FOR_FOLLOWERS: Final = 1024 * 1024 * 1024
 
 WRITER_LIST_BYTES: Final = 256 * 1024
 """A writer's list of documents beyond this begins anew: it is read after a kill."""
+
+MAX_QUERY_CHARACTERS: Final = 1000
+"""Length of a search query: more is a pasted text, not a question."""
+
+MAX_ARCHIVE_DOCUMENTS: Final = 10_000_000
+"""Documents in an archive: an import keeps some 330 bytes for each until all are stored."""
+
+MAX_MANIFEST_LINE_BYTES: Final = 64 * 1024
+"""One line of an archive's manifest: far above the longest name with the longest reason."""
+
+TRASH_GRACE_DAYS: Final = 7
+"""How long a pruned session stays in the trash at least, unless told otherwise: long enough for
+somebody to miss it, also over a weekend."""

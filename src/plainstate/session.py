@@ -88,6 +88,7 @@ class SessionSummary(Struct, frozen=True):
         preview: the beginning of the first user message.
         active_seed_id: as in the session.
         damaged: why it cannot be read; `None` if it can.
+        cursor: the place in the list right behind it: pass it as `after=`.
     """
 
     id: str
@@ -99,6 +100,7 @@ class SessionSummary(Struct, frozen=True):
     preview: str = ""
     active_seed_id: str | None = None
     damaged: str | None = None
+    cursor: str = ""
 
 
 class Session:

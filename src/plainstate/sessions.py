@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from plainstate import merging
-from plainstate.core import names, times
+from plainstate.core import names
 from plainstate.core.summary import SESSIONS, summarize
-from plainstate.errors import DamagedError, InvalidValueError, OwnershipError, PlainstateError
+from plainstate.engines.past import state_at
+from plainstate.errors import DamagedError, InvalidValueError, OwnershipError
 from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
-from plainstate.session import AGENTS, USERS, Session, SessionSummary
+from plainstate.session import AGENTS, USERS, Session
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.messages import Message
-    from plainstate.types import Durability, Json, PatchMaker
+    from plainstate.types import Durability, Json, PatchMaker, State
 
-__all__ = ["SessionMethods"]
+__all__ = ["SessionMethods", "describe", "make_session"]
 
 
 class SessionMethods:
-    """Sessions: saving, loading, appending without loading, listing."""
+    """Sessions: saving, loading, appending without loading."""
 
     _engine: Engine
 
@@ -76,15 +77,20 @@ class SessionMethods:
         """
         return self._save(session, tx_id, durability, create=False)
 
-    def load_session(self, session_id: str) -> Session | None:
+    def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
+
+        Args:
+            session_id: which.
+            at: an earlier state: the number or version of the transaction that made it.
 
         Raises:
             DamagedError: the file cannot be read, or does not hold a session.
+            NotFoundError: the state at `at` is not kept, see `docs/history.md`.
         """
         document = _session_document(session_id)
-        state = self._engine.read(document)
-        return None if state is None else _make_session(document, state.value, state.version)
+        state = state_at(self._engine, document, at)
+        return None if state is None else make_session(document, state.value, state.version)
 
     def get_or_create_session(
         self, user_id: str, session_id: str | None = None, *, allow_other_user: bool = False
@@ -200,27 +206,6 @@ class SessionMethods:
         """Deletes a session; `False` if there is none."""
         return self._engine.delete(_session_document(session_id)) is not None
 
-    def list_sessions(
-        self, *, user_id: str | None = None, limit: int | None = None
-    ) -> list[SessionSummary]:
-        """All sessions, last changed first; damaged ones at the end, marked `damaged`.
-
-        Args:
-            user_id: only this user's (no damaged ones: whose they are is not known).
-            limit: at most so many.
-
-        Cost: loads every session.
-        """
-        if limit is not None and limit < 0:
-            raise InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
-        documents = [one for one, _ in self._engine.documents(SESSIONS) if one.kind == "json"]
-        found = [summary for one in documents if (summary := self._summary(one)) is not None]
-        if user_id is not None:
-            found = [summary for summary in found if summary.user_id == user_id]
-        found.sort(key=lambda summary: summary.id)
-        found.sort(key=_last_change, reverse=True)
-        return found if limit is None else found[:limit]
-
     def _append_all(
         self,
         session_id: str,
@@ -271,16 +256,6 @@ class SessionMethods:
             durability=names.check_durability(durability),
         )
 
-    def _summary(self, document: DocumentId) -> SessionSummary | None:
-        try:
-            state = self._engine.read(document)
-            if state is None:
-                return None
-            session = _make_session(document, state.value, state.version)
-            return _listed(session, state.value)
-        except PlainstateError as error:
-            return SessionSummary(document.name, "", 0, None, None, damaged=str(error))
-
 
 def _session_document(session_id: str) -> DocumentId:
     if type(session_id) is str:
@@ -293,7 +268,12 @@ def _known_document(session_id: str) -> DocumentId:
     return DocumentId(SESSIONS, names.check_name(session_id), "json")
 
 
-def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
+def make_session(document: DocumentId, tree: Json, version: str) -> Session:
+    """A session of what is stored.
+
+    Raises:
+        DamagedError: it is not a session.
+    """
     try:
         session = Session(tree, version=version)
     except DamagedError as error:
@@ -303,20 +283,12 @@ def _make_session(document: DocumentId, tree: Json, version: str) -> Session:
     return session
 
 
-def _listed(session: Session, tree: Json) -> SessionSummary:
-    facts = summarize(tree) or {}
-    session.last_time()  # a damaged last message shows
-    return SessionSummary(
-        id=str(session.id),
-        user_id=session.user_id,
-        message_count=facts.get("users", 0) + facts.get("agents", 0),
-        created_at=session.created_at,
-        updated_at=session.updated_at,
-        title=facts.get("title"),
-        preview=facts.get("preview", ""),
-        active_seed_id=session.active_seed_id,
-    )
+def describe(document: DocumentId, state: State) -> dict[str, Json]:
+    """The summary of a stored session, for the index.
 
-
-def _last_change(summary: SessionSummary) -> int:
-    return 0 if summary.updated_at is None else times.from_datetime(summary.updated_at)
+    Raises:
+        DamagedError: it is not a session.
+    """
+    session = make_session(document, state.value, state.version)
+    session.last_time()  # a damaged message shows
+    return summarize(state.value) or {}

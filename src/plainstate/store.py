@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
+from plainstate.archiving import ArchiveMethods
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
-from plainstate.sessions import SessionMethods
+from plainstate.following import FollowingMethods
+from plainstate.history import HistoryMethods
+from plainstate.index import Index
+from plainstate.measuring import MeasuringMethods
+from plainstate.retention import RetentionMethods
+from plainstate.searching import SearchMethods
+from plainstate.sessions import SessionMethods, describe
+from plainstate.watching import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,16 +33,27 @@ _MEMORY = "memory:"
 
 
 class StoreOptions(TypedDict, total=False):
-    """Numbers that a store can be tuned with; reasons stand in `plainstate.limits`."""
+    """What a store can be tuned with; reasons stand in `plainstate.limits`."""
 
     sync_interval_s: float
     lock_timeout_s: float
     quiet_fold_s: float
     max_write_bytes: int
     max_open_documents: int
+    history: Literal["none", "keep"]
+    history_bytes: int
 
 
-class StateStore(DocumentMethods, SessionMethods):
+class StateStore(
+    DocumentMethods,
+    SessionMethods,
+    HistoryMethods,
+    SearchMethods,
+    FollowingMethods,
+    RetentionMethods,
+    MeasuringMethods,
+    ArchiveMethods,
+):
     """Documents and sessions in one folder of plain files.
 
     A handle may be used from any thread; any number of processes may open the same folder.
@@ -44,11 +63,12 @@ class StateStore(DocumentMethods, SessionMethods):
         path: folder of the store, created with the first write; or a URL, see `open_store`.
         durability: "commit", "periodic" or "os", see `docs/durability.md`.
         options: `sync_interval_s`, `lock_timeout_s`, `quiet_fold_s`, `max_write_bytes`,
-            `max_open_documents`: positive numbers, as documented in `plainstate.limits`.
+            `max_open_documents`, `history_bytes`: positive numbers, as documented in
+            `plainstate.limits`.  `history`: "keep" keeps earlier states, see `docs/history.md`.
 
     Raises:
         InvalidUrlError: `path` is a URL of an unknown scheme.
-        UsageError: an option is unknown, or not a positive number.
+        UsageError: an option is unknown, or has no such value.
         FormatVersionError: a newer plainstate has written the store.
 
     Example:
@@ -69,17 +89,21 @@ class StateStore(DocumentMethods, SessionMethods):
         place = _place(path)
         names.check_durability(durability)
         _check_options(options)
+        self._watches = Watches()
         self._engine: Engine
         if place == _MEMORY:
             from plainstate.engines.memory import MemoryEngine
 
             self._engine = MemoryEngine(**_for_memory(options))
             self.url = _MEMORY
+            self._index = Index(self._engine, None, describe)
         else:
             from plainstate.engines.file.engine import FileEngine
 
             self._engine = FileEngine(place, durability=durability, **options)
             self.url = f"file://{place}"
+            self._index = Index(self._engine, f"{place}/.plainstate", describe)
+            self._index.start()
         self._reopen_with = (place, {"durability": durability, **options})
         self._closed = False
 
@@ -94,6 +118,7 @@ class StateStore(DocumentMethods, SessionMethods):
         store = cls(_MEMORY)
         store._engine.close()
         store._engine, store.url = engine, url
+        store._index = Index(engine, None, describe)
         return store
 
     def checkpoint(self) -> int:
@@ -109,14 +134,18 @@ class StateStore(DocumentMethods, SessionMethods):
         return self._engine.checkpoint()
 
     def close(self) -> None:
-        """Folds what this handle wrote and lets go of everything.
+        """Ends every watch, folds what this handle wrote and lets go of everything.
 
         Raises:
             EditConflictError, DamagedError, StorageError: something could not be folded.  Nothing
                 is lost, its journal holds it; the store is closed all the same.
         """
         self._closed = True
-        self._engine.close()
+        try:
+            self._watches.close()
+            self._index.close()
+        finally:
+            self._engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +231,11 @@ def _check_options(options: Mapping[str, object]) -> None:
             raise UsageError(
                 f"unknown option {name}", hint=f"Known: durability, {', '.join(known)}."
             )
-        whole = name.startswith("max_")
+        if name == "history":
+            if value not in ("none", "keep"):
+                raise UsageError(f"history cannot be {value!r}", hint="Use 'none' or 'keep'.")
+            continue
+        whole = name.startswith("max_") or name.endswith("_bytes")
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise UsageError(f"{name} must be a number, not {value!r}", hint="See StateStore.")
         if not value > 0:

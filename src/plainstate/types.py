@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "FOLLOWERS",
     "LATEST",
     "SYSTEM",
+    "SYSTEM_CATEGORIES",
+    "TRASH",
     "Action",
     "Change",
     "ChangePage",
@@ -20,11 +24,13 @@ __all__ = [
     "Document",
     "DocumentId",
     "Durability",
+    "Files",
     "Head",
     "Json",
     "Kind",
     "Patch",
     "PatchMaker",
+    "SearchHit",
     "Side",
     "State",
     "Transaction",
@@ -61,6 +67,17 @@ LATEST: Final = "latest"
 
 SYSTEM: Final = ".plainstate"
 """Documents whose category begins with it are the store's own: no list shows them."""
+
+
+FOLLOWERS: Final = f"{SYSTEM}/followers"
+"""The category of the documents that say how far each follower of the feed has come."""
+
+TRASH: Final = f"{SYSTEM}/trash"
+"""The category of the documents that tell of each run of pruning; the sessions that a run moved are
+in a category of its own below."""
+
+SYSTEM_CATEGORIES: Final = (FOLLOWERS, TRASH)
+"""Where the store's own documents are."""
 
 
 class DocumentId(Struct, frozen=True, order=True):
@@ -129,13 +146,18 @@ class Transaction(Struct, frozen=True):
         seq: its position, from 1.
         tx_id: its id.
         time: when it was committed, RFC 3339 in UTC.
-        patch: what it changed.
+        patch: what it changed; the whole value, where only the state after it is known; empty
+            for a rename.
+        version: the version after it, `None` where the document is absent then.
+        action: what it did, `None` where only the state after it is known.
     """
 
     seq: int
     tx_id: str
     time: str
     patch: Patch
+    version: str | None = None
+    action: Action | None = None
 
 
 class Change(Struct, frozen=True):
@@ -188,6 +210,71 @@ class ChangePage(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.changes)
+
+
+class SearchHit(Struct, frozen=True):
+    """A text that a search found: a message, or a passage of a document.
+
+    Attributes:
+        document: where it is.
+        role: "user" or "agent" where it is a message, else `None`.
+        position: index of the message in its array, or of the passage in its document, from 0.
+        snippet: the part of it where the words are, each between « and ».
+        score: how well it fits; comparable only within one search.
+        timestamp: when the message was said.
+        title: of the session, if it has one.
+    """
+
+    document: DocumentId
+    role: str | None
+    position: int
+    snippet: str
+    score: float
+    timestamp: datetime | None = None
+    title: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session it is in; `None` in another document."""
+        is_session = self.document.category == "sessions" and self.document.kind == "json"
+        return self.document.name if is_session else None
+
+
+class Files(Struct, frozen=True):
+    """What a store of files holds on disk; sizes in bytes.
+
+    Attributes:
+        categories: size of each category: plain files and journals.
+        journals: documents with transactions that wait to be folded.
+        journal_bytes: size of those journals; it is part of `categories`.
+        head_bytes: what is remembered of documents at rest.
+        history_bytes: earlier states that are kept.
+        quarantined: files with bytes that were set aside.
+        quarantine_bytes: their size.
+        trash_bytes: size of the sessions in the trash.
+        feed_segments: files of the change feed.
+        feed_bytes: their size.
+        behind: for each named follower, how much of the feed it has not seen; `None` if some of
+            that is no longer kept.
+        index_bytes: size of the index.
+        writers: handles that write now, of all processes.
+        dead_writers: handles that ended without being closed, and were not looked after yet.
+    """
+
+    categories: dict[str, int]
+    journals: int
+    journal_bytes: int
+    head_bytes: int
+    history_bytes: int
+    quarantined: int
+    quarantine_bytes: int
+    trash_bytes: int
+    feed_segments: int
+    feed_bytes: int
+    behind: dict[str, int | None]
+    index_bytes: int
+    writers: int
+    dead_writers: int
 
 
 class Head:

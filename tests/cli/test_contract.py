@@ -73,6 +73,7 @@ EXPECTED = {
     "patch-failed": 4,
     "edit-conflict": 4,
     "damaged": 5,
+    "archive": 5,
     "foreign-journal": 5,
     "format-version": 5,
     "storage": 6,
@@ -260,7 +261,10 @@ def test_without_a_command_the_help_is_printed(cli):
 
 
 def test_the_help_names_formats_and_no_placeholder(cli):
-    assert "\nStore conversations from JSON or JSONL files.\n" in cli("import", "--help").stdout
+    assert (
+        "\nStore an archive, or conversations from JSON or JSONL files.\n"
+        in cli("import", "--help").stdout
+    )
     listed = cli("--help").stdout.partition("commands:\n")[2]
     assert listed.startswith("    show ")
 

@@ -12,13 +12,14 @@ from harness import (
     check,
     go_on,
     narrow,
+    patching,
     plain_path,
     same_every_time,
 )
 from scenarios import A
 
 from plainstate.engines.file.engine import FileEngine
-from plainstate.errors import EditConflictError
+from plainstate.errors import EditConflictError, NotFoundError
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import METHODS, FaultyFileSystem
 
@@ -164,6 +165,28 @@ def judge(run: Run, fs: CrashFileSystem, scenario: Scenario, **options: Any) -> 
     except Violation as violation:
         said = "\n".join(run.said)
         raise Violation(f"{scenario.__name__}: {violation}\n{said}\n{_listing(fs)}") from violation
+
+
+def go_on_without_history(run: Run, fs: CrashFileSystem) -> None:
+    """Another process that keeps nothing takes the numbers over: the history must not know them."""
+    with same_every_time():
+        run.options = {}
+        engine = run.open_engine(fs)
+        first = engine.read(A)
+        number = 0 if first is None else first.seq
+        for text in ("x;", "y;", "z;"):
+            engine.append(A, patching(A, (text,)))
+        engine.close()
+        engine = run.open_engine(fs)
+        newest = engine.read(A)
+        for at in (number + 1, number + 2):
+            try:
+                state = engine.read(A, at=at)
+            except NotFoundError:
+                continue
+            if state is None or state.value["items"] != newest.value["items"][: at - newest.seq]:
+                raise Violation(f"{A} at {at} is {state}, of {newest}")
+        engine.close()
 
 
 def _cuts(

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,13 +21,21 @@ from feeds import check_feed
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
+import plainstate.retention as retention_module
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.writers import Registration
-from plainstate.errors import ConflictError, OutcomeUnknownError, PlainstateError
+from plainstate.errors import (
+    ConflictError,
+    EditConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PlainstateError,
+)
 from plainstate.fs.base import FileSystem
+from plainstate.history import HistoryMethods
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.types import Commit, DocumentId, Patch
 
@@ -81,11 +90,21 @@ def same_every_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "Background", _NoBackground)
         patch.setattr(engine_module, "IdMaker", make_ids)
+        runs = itertools.count(1)
+        patch.setattr(retention_module, "_make_run", lambda: f"run-{next(runs)}")
+        patch.setattr(retention_module, "time", SimpleNamespace(time_ns=lambda: 10**18))
         for module in (document_module, folding_module):
             patch.setattr(
                 module, "FOLD_FLOOR_BYTES", module.FOLD_FLOOR_BYTES
             )  # put back at the end
         yield
+
+
+class _Face(HistoryMethods):
+    """The store's methods for the past, on an engine of the run."""
+
+    def __init__(self, engine: FileEngine) -> None:
+        self._engine = engine
 
 
 def mute_feed(patch: pytest.MonkeyPatch) -> None:
@@ -105,6 +124,7 @@ class Run:
         acknowledged: the ids of transactions, of which a retry must change nothing.
         versions: the value that each version stands for.
         seqs: the number of the last acknowledged transaction of each document.
+        past: with history kept, the value behind each acknowledged transaction, by its number.
         commits: document, number and version of every commit that was acknowledged or seen.
         edited: a person changed a file; only a look at it tells the change feed.
         feed_lost: a power cut may have taken lines from the change feed.
@@ -126,6 +146,10 @@ class Run:
         self.acknowledged: dict[str, DocumentId] = {}
         self.versions: dict[tuple[DocumentId, str], str] = {}
         self.seqs: dict[DocumentId, int] = {}
+        self.past: dict[DocumentId, dict[int, str]] = {}
+        self.options: dict[str, Any] = {}
+        self.moving: dict[DocumentId, DocumentId] = {}
+        self._edited: dict[DocumentId, tuple[int, str]] = {}
         self.commits: set[tuple[DocumentId, int, str | None]] = set()
         self.edited = self.feed_lost = False
         self.first_call = 1
@@ -142,6 +166,9 @@ class Run:
         self.first_call = self.disk.calls + 1
         self.begun()
 
+    def keep_history(self, limit: int = 1_000_000) -> None:
+        self.options = {"history": "keep", "history_bytes": limit}
+
     def fold_floor(self, size: int) -> None:
         document_module.FOLD_FLOOR_BYTES = folding_module.FOLD_FLOOR_BYTES = size
 
@@ -154,6 +181,10 @@ class Run:
         other.acknowledged = dict(self.acknowledged)
         other.versions = dict(self.versions)
         other.seqs = dict(self.seqs)
+        other.past = copy.deepcopy(self.past)
+        other.options = self.options
+        other.moving = dict(self.moving)
+        other._edited = dict(self._edited)
         other.commits = set(self.commits)
         other.edited, other.feed_lost = self.edited, self.feed_lost
         other.said = list(self.said)
@@ -245,7 +276,31 @@ class Run:
         def move(state: State) -> None:
             state[target] = state.pop(document)
 
-        self._do(target, move, lambda: self.engine("a").rename(document, target))
+        self.moving[target] = document
+        self.past.pop(target, None)  # what comes takes its place
+        if self._do(target, move, lambda: self.engine("a").rename(document, target)):
+            del self.moving[target]
+            if not self.options:
+                return
+            self.past[target] = self.past.pop(document, {}) | self.past.get(target, {})
+
+    def undo(self, document: DocumentId) -> None:
+        """Takes the last transaction back."""
+        tx_id = self._tx_id()
+        past = self.past.get(document, {})
+        if len(self.possible) > 1 or self.seqs.get(document, 0) - 1 not in past:
+            return  # one of them failed, and nobody knows
+        before = json.loads(past[self.seqs[document] - 1])
+
+        def effect(state: State) -> None:
+            state[document] = before
+
+        def call() -> Commit:
+            face = _Face(self.engine("a"))
+            kind = document.kind
+            return face.undo(document.category, document.name, kind=kind, tx_id=tx_id)
+
+        self._do(document, effect, call, tx_id)
 
     def checkpoint(self) -> None:
         self._attempt(None, [], lambda: self.engine("a").checkpoint())
@@ -286,6 +341,13 @@ class Run:
                 state[document] = text + state[document]
 
         self._attempt(None, [effect], call)
+        if self.options:
+            try:
+                found = self.open_engine(self.disk).read(document)
+            except EditConflictError:
+                return
+            assert found is not None
+            self._edited[document] = found.seq, canonical(found.value)
 
     def remove_by_hand(self, document: DocumentId) -> None:
         self.edited = True
@@ -303,7 +365,14 @@ class Run:
         return self._engines[name]
 
     def open_engine(self, fs: FileSystem) -> FileEngine:
-        return FileEngine(BASE, fs=fs, clock_ns=self.clock, quiet_fold_s=3600, lock_timeout_s=0)
+        return FileEngine(
+            BASE,
+            fs=fs,
+            clock_ns=self.clock,
+            quiet_fold_s=3600,
+            lock_timeout_s=0,
+            **self.options,
+        )
 
     def use(self, name: str, engine: FileEngine) -> None:
         """Lets `engine`, perhaps one of another process, do what is done by `name`."""
@@ -325,11 +394,13 @@ class Run:
         effect: Effect,
         call: Callable[[], Commit | None],
         tx_id: str | None = None,
-    ) -> None:
+    ) -> bool:
         self.in_flight = None if tx_id is None else (tx_id, document)
-        if self._attempt(document, [effect], call) is not None and tx_id is not None:
+        done = self._attempt(document, [effect], call) is not None
+        if done and tx_id is not None:
             self.acknowledged[tx_id] = document
         self.in_flight = None
+        return done
 
     def _attempt(
         self, document: DocumentId | None, effects: list[Effect], call: Callable[[], Any]
@@ -368,7 +439,14 @@ class Run:
         self.seqs[document] = commit.seq
         self.commits.add((document, commit.seq, commit.version))
         if len(self.possible) == 1:
-            self.version_seen(document, commit.version, self.possible[0].get(document))
+            value = self.possible[0].get(document)
+            self.version_seen(document, commit.version, value)
+            if self.options:
+                past = self.past.setdefault(document, {})
+                past[commit.seq] = canonical(value)
+                if document in self._edited:  # a write on top of an edit keeps it
+                    seq, edited = self._edited.pop(document)
+                    past[seq] = edited
 
     def found(self, states: dict[DocumentId, Any]) -> None:
         """Documents were read: what they are was committed."""
@@ -489,11 +567,15 @@ def check(
         engine = use or run.open_engine(fs)
         run.use("a", engine)
         found = _check_reading(run, fs, engine)
+        _find_moved(run, engine)
+        _check_past(run, engine)
         _check_recovery(engine, found)
+        _check_past(run, engine)
         run.found(found)
         if follow is not None:
             follow(run, engine)
         _check_going_on(run, engine, found)
+        _check_past(run, engine)
         if follow is None:
             check_feed(run, engine)
         _check_at_rest(run, fs, engine)
@@ -504,6 +586,7 @@ def check(
 def go_on(run: Run) -> None:
     """A process reads what another one left, retries what was in flight, and writes on."""
     run.found(_check_reading(run, run.disk, run.engine("a")))
+    _find_moved(run, run.engine("a"))
     for document in list(run.documents):
         if run.in_flight is not None and run.in_flight[1] == document:
             run.retry(*run.in_flight)
@@ -522,10 +605,48 @@ def _check_reading(run: Run, fs: CrashFileSystem, engine: FileEngine) -> dict[Do
             run.version_seen(name, known.version, known.value)
     for category in {name.category for name in run.documents}:
         listed = {name for name in run.documents if name.category == category and name in state}
-        assert {one for one, _ in engine.documents(category) if engine.read(one)} == listed, (
-            f"{category} lists other documents"
-        )
+        names = {name for name, _ in engine.documents(category) if engine.read(name)}
+        assert names == listed, f"{category} lists other documents"
+    pruned = {name for name in state if is_pruned(name) and "user_id" in state[name]}
+    assert pruned <= trash_of(engine) <= {*filter(is_pruned, state)}, "the trash lists others"
     return found
+
+
+def is_pruned(document: DocumentId) -> bool:
+    return document.category.startswith(".plainstate/trash/")
+
+
+def trash_of(engine: FileEngine) -> set[DocumentId]:
+    """What can be restored."""
+    methods = retention_module.RetentionMethods()
+    methods._engine = engine
+    return {DocumentId(f".plainstate/trash/{one.run}", one.id) for one in methods.trash()}
+
+
+def _check_past(run: Run, engine: FileEngine) -> None:
+    """Every state that was acknowledged is still to be read, but for the oldest."""
+    bounded = run.options.get("history_bytes", 1_000_000) < 1_000_000
+    for document, past in run.past.items():
+        dropped = False
+        for seq, expected in sorted(past.items(), reverse=True):
+            try:
+                state = engine.read(document, at=seq)
+            except NotFoundError:
+                assert bounded, f"{document} at {seq} is not kept"
+                assert seq < max(past), f"{document}: not even {seq} is kept"
+                dropped = True
+                continue
+            assert not dropped, f"{document}: {seq} is kept, but not what comes behind it"
+            found = canonical(None if state is None else state.value)
+            assert found == expected, f"{document} at {seq} is {found}, expected {expected}"
+
+
+def _find_moved(run: Run, engine: FileEngine) -> None:
+    """If a rename was under way, the past is where the document is."""
+    for new, old in run.moving.items():
+        if old in run.past and engine.read(old) is None:
+            run.past[new] = run.past.pop(old)
+    run.moving.clear()
 
 
 def narrow(run: Run, engine: FileEngine) -> State:
@@ -572,6 +693,7 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
     before = {document: engine.read(document) for document in run.documents}
     engine.close()
     later = run.open_engine(fs)
+    _check_past(run, later)
     for document in run.documents:
         _compare(run, later, document)
         assert later.read(document) == before[document], f"{document} changed while it was closed"
@@ -581,9 +703,9 @@ def _check_at_rest(run: Run, fs: CrashFileSystem, engine: FileEngine) -> None:
         assert canonical(plain) == canonical(run.possible[0][document])
     later.close()
     left = [path for path in fs.paths() if ".tmp-" in path or path.endswith((".jsonl", ".mdl"))]
-    # heads and the change feed are meant to stay
-    kept = ("/.plainstate/heads/", "/.plainstate/feed/")
-    left = [path for path in left if ".tmp-" in path or not any(one in path for one in kept)]
+    # heads, history and the change feed are meant to stay
+    own = ("/.plainstate/heads/", "/.plainstate/history/", "/.plainstate/feed/")
+    left = [path for path in left if not any(map(path.__contains__, own)) or ".tmp-" in path]
     left += [path for path in fs.paths() if "/writers/" in path]
     left = [path for path in left if "/.plainstate/.tmp-" not in path]
     assert not left, f"left behind: {left}"

@@ -1,6 +1,7 @@
 """What the crash tests do to a store.  Each is cut at every call after `begin`."""
 
 from harness import BASE, Run, Scenario
+from pruning import FIRST, SECOND, create, empty, prune, restore
 
 from plainstate.types import DocumentId
 
@@ -278,6 +279,167 @@ def unsynced(run: Run) -> None:
     run.checkpoint()
 
 
+def prune_two(run: Run) -> None:
+    create(run, FIRST)
+    create(run, SECOND)
+    run.append(SECOND, "waits in a journal;")
+    run.begin()
+    prune(run, FIRST, SECOND)
+    run.append(SECOND, "begun anew;")
+
+
+def prune_again(run: Run) -> None:
+    create(run, FIRST)
+    prune(run, FIRST)
+    create(run, FIRST)
+    run.begin()
+    prune(run, FIRST, run_number=2)
+
+
+def restore_pruned(run: Run) -> None:
+    create(run, FIRST)
+    run.append(FIRST, "one;")
+    prune(run, FIRST)
+    run.begin()
+    restore(run, FIRST)
+    run.append(FIRST, "two;")
+
+
+def empty_trash(run: Run) -> None:
+    create(run, FIRST)
+    create(run, SECOND)
+    prune(run, FIRST, SECOND)
+    run.begin()
+    empty(run, FIRST, SECOND)
+
+
+# --- with history kept -------------------------------------------------------
+
+
+def history_of_appends(run: Run) -> None:
+    run.keep_history()
+    run.fold_floor(SMALL_FLOOR)
+    run.append(A, "0;")
+    run.begin()
+    for number in range(1, 8):
+        run.append(A, f"{number};")
+    run.checkpoint()
+    run.append(A, "8;")
+
+
+def history_of_saves(run: Run) -> None:
+    run.keep_history()
+    run.replace(A, "0;")
+    run.begin()
+    run.append(A, "1;")
+    run.replace(A, "2;")
+    run.replace(A, "3;", with_id=True)
+    run.checkpoint()
+    run.replace(A, "4;")
+    run.append(A, "5;")
+    run.checkpoint()
+
+
+def history_of_edits(run: Run) -> None:
+    run.keep_history()
+    run.append(SESSION, "one;")
+    run.checkpoint()
+    run.begin()
+    run.edit(SESSION, "at rest")
+    run.append(SESSION, "two;")
+    run.edit(SESSION, "while waiting")
+    run.append(SESSION, "three;")
+    run.checkpoint()
+    run.edit(SESSION, "again")
+    run.replace(SESSION, "new;")
+
+
+def history_begins_late(run: Run) -> None:
+    run.append(A, "before;")
+    run.checkpoint()
+    run.close()
+    run.keep_history()
+    run.begin()
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+
+
+def history_of_a_deleted_document(run: Run) -> None:
+    run.keep_history()
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.begin()
+    run.delete(A)
+    run.undo(A)
+    run.append(A, "three;")
+    run.delete(A)
+    run.replace(A, "four;")
+
+
+def history_of_a_renamed_document(run: Run) -> None:
+    run.keep_history()
+    run.append(DEEP, "zero;")
+    run.delete(DEEP)
+    run.replace(A, "one;")
+    run.append(A, "two;")
+    run.begin()
+    run.rename(A, DEEP)
+    run.append(DEEP, "three;")
+    run.rename(DEEP, A)
+    run.checkpoint()
+
+
+def undos(run: Run) -> None:
+    run.keep_history()
+    run.append(A, "one;")
+    run.append(A, "two;")
+    run.begin()
+    run.undo(A)
+    run.undo(A)
+    run.checkpoint()
+    run.undo(A)
+    run.append(NOTE, "one;")
+    run.append(NOTE, "two;")
+    run.undo(NOTE)
+
+
+def bounded_history(run: Run) -> None:
+    run.keep_history(500)
+    run.fold_floor(SMALL_FLOOR)
+    run.append(A, "0;")
+    run.append(A, "1;")
+    run.begin()
+    for number in range(2, 7):
+        run.append(A, f"{number};")
+    run.checkpoint()
+    for number in range(7, 10):
+        run.append(A, f"{number};")
+    run.checkpoint()
+    run.append(A, "10;")
+
+
+def history_of_unsynced_appends(run: Run) -> None:
+    run.keep_history()
+    run.append(A, "0;")
+    run.begin()
+    run.append_unsynced(A, "1;")
+    run.append_unsynced(A, "2;")
+    run.checkpoint()
+
+
+HISTORY: list[Scenario] = [
+    history_of_appends,
+    history_of_saves,
+    history_of_edits,
+    history_begins_late,
+    history_of_a_deleted_document,
+    history_of_a_renamed_document,
+    undos,
+    bounded_history,
+]
+
 SCENARIOS: list[Scenario] = [
     create_by_append,
     appends,
@@ -307,4 +469,9 @@ SCENARIOS: list[Scenario] = [
     edit_after_fold,
     two_writers,
     session,
+    prune_two,
+    prune_again,
+    restore_pruned,
+    empty_trash,
+    *HISTORY,
 ]

@@ -4,7 +4,13 @@ from itertools import islice
 
 import pytest
 import scenarios
-from explore import cuts_in_recovery, edits_before_recovery, judge, power_cuts
+from explore import (
+    cuts_in_recovery,
+    edits_before_recovery,
+    go_on_without_history,
+    judge,
+    power_cuts,
+)
 from harness import mute_feed
 from scenarios import SCENARIOS
 
@@ -22,6 +28,8 @@ INTERRUPTED = [
     scenarios.rename,
     scenarios.torn_tail,
     scenarios.edit_while_waiting,
+    scenarios.history_of_edits,
+    scenarios.history_of_a_renamed_document,
 ]
 """Those whose recovery has most to do."""
 
@@ -35,12 +43,18 @@ def test_power_cut(scenario):
     assert count
 
 
-def test_power_cut_loses_the_newest_unsynced_writes_only():
+@pytest.mark.parametrize("scenario", [scenarios.unsynced, scenarios.history_of_unsynced_appends])
+def test_power_cut_loses_the_newest_unsynced_writes_only(scenario):
     found = set()
-    for run, image in power_cuts(scenarios.unsynced, limit=400):
+    for run, image in power_cuts(scenario, limit=400):
         found.add(len(run.possible))
-        judge(run, image, scenarios.unsynced)
-    assert max(found) > 3
+        judge(run, image, scenario)
+    assert max(found) > 2
+
+
+def test_history_never_knows_more_than_the_document():
+    for run, image in power_cuts(scenarios.history_of_unsynced_appends, limit=400):
+        go_on_without_history(run, image)
 
 
 @pytest.mark.parametrize("scenario", INTERRUPTED, ids=lambda scenario: scenario.__name__)

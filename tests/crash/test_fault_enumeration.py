@@ -18,6 +18,8 @@ LONG = [
     scenarios.rename_to_other_folder,
     scenarios.torn_tail,
     scenarios.edit_while_waiting,
+    scenarios.history_of_saves,
+    scenarios.bounded_history,
 ]
 
 ids = {"ids": lambda scenario: scenario.__name__}

@@ -2,21 +2,24 @@
 
 import pytest
 import scenarios
-from explore import judge, kills, power_cuts
+from explore import go_on_without_history, judge, kills, kills_then_power_cuts, power_cuts
 from feeds import check_feed
 from harness import Violation
 from msgspec.structs import replace
 from test_feed import check_idle_writer, check_kills_of_reader
 
 import plainstate.engines.file.document as document_module
+import plainstate.engines.file.history as history_module
 import plainstate.engines.file.journal_file as journal_module
 import plainstate.engines.file.reader as reader_module
-from plainstate.core import record, replay
+from plainstate.core import history, record, replay
+from plainstate.core.record import TransactionRecord
 from plainstate.engines.file import writers
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Staged
+from plainstate.engines.file.history import History, HistoryFile
 from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.untold import untold
@@ -35,7 +38,16 @@ def expect_violation(scenario):
 
 
 def cut_everywhere(scenario):
+    judge_all(power_cuts(scenario), scenario)
+
+
+def for_all_cuts(look, scenario):
     for run, image in power_cuts(scenario):
+        look(run, image)
+
+
+def judge_all(images, scenario):
+    for run, image in images:
         judge(run, image, scenario)
 
 
@@ -145,6 +157,81 @@ def test_ids_are_forgotten_by_a_fold(monkeypatch):
 def test_ids_are_not_remembered(monkeypatch):
     monkeypatch.setattr(FileDocument, "_remember", nothing)
     expect_violation(scenarios.appends)
+
+
+# --- history ------------------------------------------------------------------
+
+
+def test_history_is_written_after_the_journal_is_gone(monkeypatch):
+    keep, late = History.keep, []
+
+    def postpone(self, *args):
+        late.append((self, args))
+
+    def then_keep(method):
+        def wrapped(self):
+            method(self)
+            for own, args in late:
+                if own is self._history:
+                    keep(own, *args)
+            late.clear()
+
+        return wrapped
+
+    monkeypatch.setattr(History, "keep", postpone)
+    for name in ("_rest", "_rotate"):
+        monkeypatch.setattr(FileDocument, name, then_keep(getattr(FileDocument, name)))
+    expect_violation(scenarios.history_of_appends)
+
+
+def test_history_is_not_synced(monkeypatch):
+    append = HistoryFile.append
+
+    def unsynced(self, *args, sync):
+        del sync
+        append(self, *args, sync=False)
+
+    monkeypatch.setattr(HistoryFile, "append", unsynced)
+    expect_violation(scenarios.history_of_appends)
+
+
+def test_what_is_kept_already_is_kept_again(monkeypatch):
+    def unkept(kept, document, records, basis, snapshot, value):
+        steps = [history.step_of(one) for one in records if isinstance(one, TransactionRecord)]
+        fresh = history.unkept(None, document, records, basis, snapshot, value)
+        return steps if kept else fresh
+
+    monkeypatch.setattr(history_module, "unkept", unkept)
+    expect_violation(scenarios.history_of_appends)
+
+
+def test_a_whole_save_is_kept_by_the_next_writer_only(monkeypatch):
+    monkeypatch.setattr(FileDocument, "_keep_current", nothing)
+    monkeypatch.setattr(FileDocument, "_keep_whole", nothing)
+    expect_violation(scenarios.history_of_saves)
+
+
+def test_an_edit_is_kept_by_the_next_fold_only(monkeypatch):
+    monkeypatch.setattr(FileDocument, "_keep_at_rest", nothing)
+    expect_violation(scenarios.history_of_edits)
+
+
+def test_history_is_kept_before_its_transactions_are_durable(monkeypatch):
+    monkeypatch.setattr(FileDocument, "sync", nothing)
+    with pytest.raises(Violation):
+        for_all_cuts(go_on_without_history, scenarios.history_of_unsynced_appends)
+
+
+def test_history_of_a_dead_writer_is_trusted(monkeypatch):
+    monkeypatch.setattr(HistoryFile, "sync", nothing)
+    images = kills_then_power_cuts(scenarios.history_of_edits, limit=8)
+    with pytest.raises(Violation):
+        judge_all(images, scenarios.history_of_edits)
+
+
+def test_history_stays_under_the_old_name(monkeypatch):
+    monkeypatch.setattr(History, "copy", nothing)
+    expect_violation(scenarios.history_of_a_renamed_document)
 
 
 # --- the change feed ------------------------------------------------------------------

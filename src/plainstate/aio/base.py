@@ -10,7 +10,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from weakref import WeakSet
 
+from plainstate.aio.watching import AsyncWatch
 from plainstate.errors import UsageError
 from plainstate.store import StateStore, StoreOptions
 
@@ -54,6 +56,7 @@ class AsyncBase:
         self._store = path
         self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
         self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
+        self._watches: WeakSet[AsyncWatch] = WeakSet()
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -75,16 +78,40 @@ class AsyncBase:
         """
         return AsyncTransaction(self._store.transaction(category, name, tx_id=tx_id))
 
+    def watch(
+        self,
+        since: str | None = None,
+        *,
+        category: str | None = None,
+        follower: str | None = None,
+    ) -> AsyncWatch:
+        """Waits for changes and gives them one by one: use it in `async with` and `async for`.
+
+        It begins when it is entered, or first asked; see `StateStore.watch`.
+        """
+        store = self._store
+        watch = AsyncWatch(lambda: store.watch(since, category=category, follower=follower))
+        self._watches.add(watch)
+        return watch
+
     async def close(self) -> None:
-        """Folds what this handle wrote and lets go of everything; may be called twice."""
+        """Ends every watch, folds what this handle wrote and lets go of everything.
+
+        It may be called twice.
+        """
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        watches = list(self._watches)
+        for watch in watches:
+            watch.stop()
         try:
             await settled(self._readers, self._store.close)
         finally:
+            for watch in watches:
+                watch.end()
             self._writers.shutdown(wait=False)
             self._readers.shutdown(wait=False)
 

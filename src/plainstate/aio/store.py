@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
 
 from plainstate.aio.base import AsyncBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime, timedelta
 
+    from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
+    from plainstate.history import HistoryEntry
+    from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
+    from plainstate.retention import EmptyReport, PruneReport, TrashedSession
     from plainstate.session import Session, SessionSummary
-    from plainstate.types import Commit, Document, Durability, Json, Kind, Patch, Side
+    from plainstate.types import (
+        ChangePage,
+        Commit,
+        Document,
+        Durability,
+        Json,
+        Kind,
+        Patch,
+        SearchHit,
+        Side,
+    )
+    from plainstate.watching import Follower
 
 __all__ = ["AsyncStateStore"]
 
@@ -132,7 +148,9 @@ class AsyncStateStore(AsyncBase):
             type,
         )
 
-    async def read(self, category: str, name: str, *, kind: Kind | None = None) -> Document | None:
+    async def read(
+        self, category: str, name: str, *, kind: Kind | None = None, at: int | str | None = None
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         See `StateStore.read`.
@@ -142,6 +160,7 @@ class AsyncStateStore(AsyncBase):
             category,
             name,
             kind=kind,
+            at=at,
         )
 
     async def patch(
@@ -251,26 +270,6 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def list_category(self, category: str, *, kind: Kind | None = None) -> list[str]:
-        """The names of the documents in a category, sorted; damaged ones included.
-
-        See `StateStore.list_category`.
-        """
-        return await self._read(
-            self._store.list_category,
-            category,
-            kind=kind,
-        )
-
-    async def list_categories(self) -> list[str]:
-        """The categories that hold documents, sorted.
-
-        See `StateStore.list_categories`.
-        """
-        return await self._read(
-            self._store.list_categories,
-        )
-
     async def save_session(
         self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
     ) -> Commit:
@@ -299,7 +298,7 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def load_session(self, session_id: str) -> Session | None:
+    async def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
 
         See `StateStore.load_session`.
@@ -307,6 +306,7 @@ class AsyncStateStore(AsyncBase):
         return await self._read(
             self._store.load_session,
             session_id,
+            at=at,
         )
 
     async def get_or_create_session(
@@ -407,10 +407,75 @@ class AsyncStateStore(AsyncBase):
             session_id,
         )
 
+    async def history(
+        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
+    ) -> list[HistoryEntry]:
+        """The transactions of a document that are still kept, newest first.
+
+        See `StateStore.history`.
+        """
+        return await self._read(
+            self._store.history,
+            category,
+            name,
+            kind=kind,
+            limit=limit,
+        )
+
+    async def undo(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        to: int | str | None = None,
+        tx_id: str | None = None,
+        if_version: str | None = None,
+    ) -> Commit:
+        """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
+
+        See `StateStore.undo`.
+        """
+        return await self._write(
+            self._store.undo,
+            category,
+            name,
+            kind=kind,
+            to=to,
+            tx_id=tx_id,
+            if_version=if_version,
+        )
+
+    async def fork_session(
+        self,
+        session_id: str,
+        *,
+        at: int | str | None = None,
+        new_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Session:
+        """Makes a new session of the beginning of another one; both go on independently.
+
+        See `StateStore.fork_session`.
+        """
+        return await self._write(
+            self._store.fork_session,
+            session_id,
+            at=at,
+            new_id=new_id,
+            user_id=user_id,
+        )
+
     async def list_sessions(
-        self, *, user_id: str | None = None, limit: int | None = None
+        self,
+        *,
+        user_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        newest_first: bool = True,
+        include_damaged: bool = True,
     ) -> list[SessionSummary]:
-        """All sessions, last changed first; damaged ones at the end, marked `damaged`.
+        """Sessions, last changed first; damaged ones at the end, marked `damaged`.
 
         See `StateStore.list_sessions`.
         """
@@ -418,6 +483,232 @@ class AsyncStateStore(AsyncBase):
             self._store.list_sessions,
             user_id=user_id,
             limit=limit,
+            after=after,
+            newest_first=newest_first,
+            include_damaged=include_damaged,
+        )
+
+    async def count_sessions(self, *, user_id: str | None = None) -> int:
+        """How many sessions `list_sessions` would list.
+
+        See `StateStore.count_sessions`.
+        """
+        return await self._read(
+            self._store.count_sessions,
+            user_id=user_id,
+        )
+
+    async def list_category(
+        self,
+        category: str,
+        *,
+        kind: Kind | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> list[str]:
+        """The names of the documents in a category, sorted; damaged ones included.
+
+        See `StateStore.list_category`.
+        """
+        return await self._read(
+            self._store.list_category,
+            category,
+            kind=kind,
+            prefix=prefix,
+            limit=limit,
+            after=after,
+        )
+
+    async def list_categories(self) -> list[str]:
+        """The categories that hold documents, sorted.
+
+        See `StateStore.list_categories`.
+        """
+        return await self._read(
+            self._store.list_categories,
+        )
+
+    async def search(
+        self, text: str, *, category: str | None = None, user_id: str | None = None, limit: int = 20
+    ) -> list[SearchHit]:
+        """Messages and passages that contain all words, the best first; see `docs/search.md`.
+
+        See `StateStore.search`.
+        """
+        return await self._read(
+            self._store.search,
+            text,
+            category=category,
+            user_id=user_id,
+            limit=limit,
+        )
+
+    async def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Makes the index anew from the documents, all words included.
+
+        See `StateStore.reindex`.
+        """
+        return await self._write(
+            self._store.reindex,
+            progress=progress,
+        )
+
+    async def changes(
+        self, since: str | None = None, *, category: str | None = None, limit: int = 1000
+    ) -> ChangePage:
+        """What was committed, by any process: at least once, in order per document.
+
+        See `StateStore.changes`.
+        """
+        return await self._read(
+            self._store.changes,
+            since,
+            category=category,
+            limit=limit,
+        )
+
+    async def followers(self) -> list[Follower]:
+        """Who follows this store under a name, sorted; running or not.
+
+        See `StateStore.followers`.
+        """
+        return await self._read(
+            self._store.followers,
+        )
+
+    async def remove_follower(self, name: str) -> bool:
+        """Forgets a follower; `False` if there is none.  A watch that runs in its name fails.
+
+        See `StateStore.remove_follower`.
+        """
+        return await self._write(
+            self._store.remove_follower,
+            name,
+        )
+
+    async def prune_sessions(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_last: int | None = None,
+        max_bytes: int | None = None,
+        user_id: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Moves sessions to the trash by the rules that are given; at least one must be.
+
+        See `StateStore.prune_sessions`.
+        """
+        return await self._write(
+            self._store.prune_sessions,
+            older_than=older_than,
+            keep_last=keep_last,
+            max_bytes=max_bytes,
+            user_id=user_id,
+            dry_run=dry_run,
+        )
+
+    async def trash(self) -> list[TrashedSession]:
+        """The sessions in the trash, last pruned first.
+
+        See `StateStore.trash`.
+        """
+        return await self._read(
+            self._store.trash,
+        )
+
+    async def restore_session(self, session_id: str, *, run: str | None = None) -> Commit:
+        """Moves a session back from the trash.
+
+        See `StateStore.restore_session`.
+        """
+        return await self._write(
+            self._store.restore_session,
+            session_id,
+            run=run,
+        )
+
+    async def empty_trash(
+        self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
+    ) -> EmptyReport:
+        """Deletes sessions in the trash for good; nothing of them is kept.
+
+        See `StateStore.empty_trash`.
+        """
+        return await self._write(
+            self._store.empty_trash,
+            older_than=older_than,
+            dry_run=dry_run,
+        )
+
+    async def stats(self) -> StoreStats:
+        """How much the store holds, of what.
+
+        See `StateStore.stats`.
+        """
+        return await self._read(
+            self._store.stats,
+        )
+
+    async def export_archive(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes documents to an archive: a `.tar.gz` with their plain files and digests.
+
+        See `StateStore.export_archive`.
+        """
+        return await self._read(
+            self._store.export_archive,
+            target,
+            category=category,
+            session_id=session_id,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    async def import_archive(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        on_existing: OnExisting = "fail",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ImportReport:
+        """Stores every document of an archive.
+
+        See `StateStore.import_archive`.
+        """
+        return await self._write(
+            self._store.import_archive,
+            source,
+            on_existing=on_existing,
+            progress=progress,
+        )
+
+    async def export_markdown(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
+        """Writes sessions as Markdown for reading, and the other documents as they are.
+
+        See `StateStore.export_markdown`.
+        """
+        return await self._read(
+            self._store.export_markdown,
+            folder,
+            category=category,
+            session_id=session_id,
+            progress=progress,
         )
 
     async def checkpoint(self) -> int:

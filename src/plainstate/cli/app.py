@@ -27,6 +27,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.ConflictError, 4),
     (errors.AlreadyExistsError, 4),
     (errors.DamagedError, 5),
+    (errors.ArchiveError, 5),
     (errors.FormatVersionError, 5),
     (errors.OwnershipError, 1),  # an OSError by inheritance, but not the machine's refusal
     (errors.LockTimeoutError, 7),
@@ -223,7 +224,9 @@ def _add_writing(verbs: _Verbs) -> None:
         "mv", "writing:mv", "rename a document, or move it to another category", document=True
     )
     mv.add_argument("new", metavar="NEW", help="CATEGORY/NAME")
-    imports = verbs.add("import", "imports:run", "store conversations from JSON or JSONL files")
+    imports = verbs.add(
+        "import", "imports:run", "store an archive, or conversations from JSON or JSONL files"
+    )
     imports.add_argument("files", metavar="FILE", nargs="+", help="- is standard input")
     imports.add_argument(
         "--user",
@@ -232,13 +235,31 @@ def _add_writing(verbs: _Verbs) -> None:
     )
     imports.add_argument(
         "--on-existing",
-        choices=("fail", "skip"),
+        choices=("fail", "skip", "replace"),
         default="fail",
-        help="a session of that id with other content: stop (default), or leave it and go on",
+        help="what is there with other content: stop (default), leave it and go on, "
+        "or replace it (archives only)",
+    )
+    imports.add_argument(
+        "--max-document-bytes",
+        metavar="N",
+        type=_count,
+        help="the largest document to take from an archive (default: 8 MiB)",
     )
 
 
 def _add_upkeep(verbs: _Verbs) -> None:
+    export = verbs.add(
+        "export", "archives:export", "write the store, or a part of it, to an archive"
+    )
+    export.add_argument("target", metavar="FILE", help="a new file; - is standard output")
+    export.add_argument(
+        "--markdown", action="store_true", help="transcripts for reading; FILE is a new folder"
+    )
+    part = export.add_mutually_exclusive_group()
+    part.add_argument("--session", metavar="ID", help="only this session")
+    part.add_argument("--category", metavar="CATEGORY", help="only the documents right in it")
+    export.add_argument("--overwrite", action="store_true", help="replace FILE")
     verbs.add("checkpoint", "upkeep:checkpoint", "fold every journal into its plain file")
     resolve = verbs.add(
         "resolve", "upkeep:resolve", "settle a conflict with an edit by hand", document=True

@@ -19,6 +19,11 @@ _IN_COMMANDS: Final = {
     "load_json": "Correct the file by hand or restore it; `plainstate cat {doc}` prints it.",
     "StateStore.rename": "Move it back beside its document, or aside; "
     "`plainstate mv` renames documents.",
+    "max_write_bytes=": "Run it again with --max-document-bytes {size}.",
+    "overwrite=True": "Choose another name, or add --overwrite.",
+    "on_existing=": "--on-existing skip leaves what is there; --on-existing replace overwrites it.",
+    "list_categories": "`plainstate ls` lists what is there.",
+    "list_sessions": "`plainstate sessions` lists what is there.",
     "max_write_bytes": "Split it, or keep large data in files of its own.",
     "max_open_documents": "Too many open files: raise the limit (ulimit -n).",
     "same tx_id": "Check the disk; `plainstate show {doc}` then says what is stored.",
@@ -39,5 +44,5 @@ def hint(error: PlainstateError) -> str:
     file = str(getattr(error, "path", "")).removesuffix("l")  # a journal's: .jsonl, .mdl
     for words, said in _IN_COMMANDS.items():
         if words in error.hint:
-            return said.format(doc=shlex.quote(file))
+            return said.format(doc=shlex.quote(file), size=getattr(error, "size_bytes", ""))
     return error.hint

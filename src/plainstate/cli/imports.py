@@ -1,4 +1,7 @@
-"""`plainstate import`: conversations from files, each as one session and one transaction."""
+"""`plainstate import`: conversations from files, each as one session and one transaction.
+
+An archive is recognised by its content; `archives.py` takes it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from plainstate import errors
-from plainstate.cli import importing, inputs, places, render
+from plainstate.cli import archives, importing, inputs, places, render
 
 if TYPE_CHECKING:
     import argparse
@@ -42,11 +45,19 @@ class Found(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> None:
-    """Stores every dialogue of the files.
+    """Stores an archive, or every dialogue of the files.
 
     Safe to run again, also after a kill: a dialogue has the same session id every time, and a
     session is created whole or not at all.
     """
+    if any(map(archives.is_archive, args.files)):
+        archives.take(args)
+        return
+    if args.on_existing == "replace" or args.max_document_bytes is not None:
+        raise errors.UsageError(
+            "--on-existing replace and --max-document-bytes are for archives",
+            hint="Delete the session first: `plainstate rm sessions/ID`.",
+        )
     started = time.monotonic()
     tally = Tally()
     with places.store_for_writing(args) as store, render.Progress() as progress:

@@ -11,9 +11,10 @@ from plainstate.errors import InvalidValueError
 if TYPE_CHECKING:
     from plainstate.types import Json
 
-__all__ = ["decode", "parse_json", "read"]
+__all__ = ["STDIN", "decode", "parse_json", "read"]
 
 STDIN = "-"
+"""How standard input is named."""
 
 
 def read(path: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
 from plainstate import errors, open_store
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from plainstate import StateStore
+    from plainstate.store import StoreOptions
     from plainstate.types import Kind
 
 __all__ = [
@@ -41,9 +42,9 @@ class Place(NamedTuple):
         return f"{self.category}/{self.name}"
 
 
-def store_for_writing(args: argparse.Namespace) -> StateStore:
+def store_for_writing(args: argparse.Namespace, **options: Unpack[StoreOptions]) -> StateStore:
     """The store that `--store` names; created with the first write."""
-    return open_store(_named(args))
+    return open_store(_named(args), **options)
 
 
 def existing_store(args: argparse.Namespace) -> StateStore:

@@ -13,7 +13,7 @@ torn tail is, stand in `docs/format/journal.md`.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -22,18 +22,37 @@ from msgspec import UNSET, Struct, UnsetType, field
 from plainstate.errors import DamagedError, FormatVersionError
 from plainstate.types import Json, Kind, Patch
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "DELETION",
     "FORMAT",
     "HeadRecord",
     "Journal",
+    "Numbered",
     "Record",
     "SnapshotRef",
     "TransactionRecord",
     "encode_head",
     "encode_transaction",
+    "known_members",
     "parse",
+    "parse_lines",
+    "seal",
+    "unsealed",
 ]
+
+
+class Numbered(Protocol):
+    """What a sealed line is decoded to."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+
+L = TypeVar("L", bound=Numbered)
 
 FORMAT: Final = 1
 """Version of the journal format written, and the newest one read."""
@@ -168,7 +187,7 @@ def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
     return seal(_encode(members), previous)
 
 
-class Journal(Struct):
+class Journal(Struct, Generic[L]):
     """The intact lines of a journal, or of its newly read part.
 
     Attributes:
@@ -179,14 +198,14 @@ class Journal(Struct):
         damage: set if the lines end at one that is damaged, not torn.
     """
 
-    records: list[Record]
+    records: list[L]
     size: int
     check: int
     torn: bytes = b""
     damage: DamagedError | None = None
 
 
-def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) -> Journal:
+def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) -> Journal[Record]:
     """Reads journal lines as far as they are intact.
 
     Args:
@@ -203,6 +222,36 @@ def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) ->
 
     Cost: one CRC and one decode per line.
     """
+    return parse_lines(
+        data,
+        lambda lines: _decode_lines(lines, path, line_number),
+        _synced,
+        path=path,
+        previous=previous,
+        line_number=line_number,
+    )
+
+
+def parse_lines(
+    data: bytes,
+    decode: Callable[[list[bytes]], list[L]],
+    synced: Callable[[bytes], tuple[int, int] | None],
+    *,
+    path: str,
+    previous: int,
+    line_number: int,
+) -> Journal[L]:
+    """Reads sealed lines of any grammar; result and errors as in `parse`.
+
+    Args:
+        data: the bytes.
+        decode: makes records, which have a `seq`, of intact lines.
+        synced: of an intact line behind a bad one: its number, and the last number that was
+            durable when it was written; `None` if it does not say.
+        path: for messages.
+        previous: `sum` of the line before `data`.
+        line_number: number of the first line in `data`.
+    """
     lines = data.split(b"\n")
     unfinished = lines.pop()
     check = previous
@@ -216,12 +265,12 @@ def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) ->
         good += 1
     intact = lines[:good]
     size = sum(map(len, intact)) + good
-    journal = Journal(_decode_lines(intact, path, line_number), size, check)
+    journal = Journal(decode(intact), size, check)
     if good < len(lines) or unfinished:
         rest = data[size:]
         number = line_number + good
         first_bad = journal.records[-1].seq + 1 if journal.records else None
-        if _is_torn(rest, first_bad):
+        if _is_torn(rest, first_bad, synced):
             journal.torn = rest
         else:
             journal.damage = DamagedError(
@@ -256,29 +305,22 @@ def _decode_lines(lines: list[bytes], path: str, line_number: int) -> list[Recor
 
 
 def _head(line: bytes) -> HeadRecord:
-    # "sum" closes the line but is not a member of the record
-    return _decode_head(line[:-_SUM_LENGTH] + b"}")
+    return _decode_head(unsealed(line))
+
+
+def unsealed(line: bytes) -> bytes:
+    """A line without the `sum` that closes it."""
+    return line[:-_SUM_LENGTH] + b"}"
 
 
 def _decode_unusual(line: bytes, path: str, number: int) -> Record:
     """Decodes a line with optional keys, or says what this version lacks."""
     is_head = line.startswith(_HEAD_PREFIX)
     try:
-        members = _decode_object(line)
-        known = HeadRecord if is_head else TransactionRecord
-        version = members.get("plainstate", FORMAT)
-        if version != FORMAT:
-            raise _too_new(path, f"format {version}")
-        extra = {key: value for key, value in members.items() if key.startswith("x-")}
-        rest = {key: value for key, value in members.items() if key not in extra}
+        members, extra = known_members(line, HeadRecord if is_head else TransactionRecord, path)
         if is_head:
-            del rest["sum"]
-        for key in rest:
-            if key not in known.__struct_fields__ or key == "extra":
-                raise _too_new(path, f"the key {key!r}")
-        if is_head:
-            return msgspec.structs.replace(msgspec.convert(rest, HeadRecord), extra=extra)
-        return msgspec.convert(rest, TransactionRecord)
+            return msgspec.structs.replace(msgspec.convert(members, HeadRecord), extra=extra)
+        return msgspec.convert(members, TransactionRecord)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise DamagedError(
             f"{path}, line {number}: the checksum is right but the line is not: {error}",
@@ -286,6 +328,29 @@ def _decode_unusual(line: bytes, path: str, number: int) -> Record:
             path=path,
             line=number,
         ) from error
+
+
+def known_members(
+    line: bytes, kind: type[Struct], path: str
+) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The members of a line that `kind` knows, and the optional ones (`x-…`).
+
+    Raises:
+        FormatVersionError: it has others, or is of a newer format.
+    """
+    members = _decode_object(line)
+    version = members.get("plainstate", FORMAT)
+    if version != FORMAT:
+        raise _too_new(path, f"format {version}")
+    extra = {key: value for key, value in members.items() if key.startswith("x-")}
+    known = {key: value for key, value in members.items() if key not in extra}
+    names = {*kind.__struct_fields__, "sum"} - {"extra"}
+    for key in known:
+        if key not in names:
+            raise _too_new(path, f"the key {key!r}")
+    if "sum" not in kind.__struct_fields__:
+        del known["sum"]
+    return known, extra
 
 
 def _too_new(path: str, needed: str) -> FormatVersionError:
@@ -297,7 +362,9 @@ def _too_new(path: str, needed: str) -> FormatVersionError:
     )
 
 
-def _is_torn(rest: bytes, seq: int | None) -> bool:
+def _is_torn(
+    rest: bytes, seq: int | None, synced: Callable[[bytes], tuple[int, int] | None]
+) -> bool:
     """Whether bad bytes can be the trace of a write that was never acknowledged.
 
     A write that a crash cut off leaves a missing end or unwritten blocks, which
@@ -307,21 +374,31 @@ def _is_torn(rest: bytes, seq: int | None) -> bool:
         return False
     lines = rest.split(b"\n")[:-1]
     for before, line in pairwise(lines):
-        later = _verified(before, line)
+        later = synced(line) if _continues(before, line) else None
         if later is None:
             continue
-        first_bad = later.seq - 1 if seq is None else min(seq, later.seq - 1)
-        if later.synced_seq >= first_bad:
+        number, durable = later
+        first_bad = number - 1 if seq is None else min(seq, number - 1)
+        if durable >= first_bad:
             return False
     return True
 
 
-def _verified(before: bytes, line: bytes) -> TransactionRecord | None:
-    """An intact transaction behind damage.  A head does not say what was durable."""
+def _continues(before: bytes, line: bytes) -> bool:
+    """Whether a line behind damage is intact."""
     try:
         previous = int(before[-10:-2], 16)
-        if line[-_SUM_LENGTH:] != b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH], previous):
-            return None
-        return None if line.startswith(_HEAD_PREFIX) else _decode_transaction(line)
-    except (ValueError, msgspec.ValidationError, msgspec.DecodeError):
+    except ValueError:
+        return False
+    return line[-_SUM_LENGTH:] == b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH], previous)
+
+
+def _synced(line: bytes) -> tuple[int, int] | None:
+    """What a transaction behind damage says.  A head does not say what was durable."""
+    if line.startswith(_HEAD_PREFIX):
         return None
+    try:
+        transaction = _decode_transaction(line)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None
+    return transaction.seq, transaction.synced_seq

@@ -37,8 +37,8 @@ def summarize(value: Json) -> dict[str, Json] | None:
     Returns:
         `user_id`, `users` and `agents` (numbers of messages), `last` (time of
         the last turn, "" if there is none), `created_at`, `updated_at`, `preview`, and `title`,
-        `active_seed_id`, `active_persona_id` where set; `None` if `value` lacks
-        what an append relies on.
+        `active_seed_id`, `active_persona_id` where set, and `odd` where a message is not
+        one; `None` if `value` lacks what an append relies on.
 
     Cost: one look at each message.
 
@@ -70,6 +70,8 @@ def summarize(value: Json) -> dict[str, Json] | None:
         "preview": _preview(users[0]) if users else "",
     }
     title = value["metadata"].get("title")
+    if not all(_is_message(turn) for turns in (users, agents) for turn in turns):
+        summary["odd"] = True
     if isinstance(title, str):
         summary["title"] = title[:_PREVIEW_CHARACTERS]
     for key in _CARRIED:
@@ -97,6 +99,8 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
 
 def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
     name, path, value = operation["op"], operation["path"], operation.get("value")
+    if path.endswith("/-") and not _is_message(value):
+        return False
     if name == "add" and path == "/user_messages/-":
         if not summary["users"]:
             summary["preview"] = _preview(value)
@@ -124,6 +128,15 @@ def _preview(message: Json) -> str:
         return ""
     text = " ".join(content[: 4 * _PREVIEW_CHARACTERS].split())
     return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
+
+
+def _is_message(value: Json) -> bool:
+    """Whether a list of sessions need not look closer; a time is looked at by `_latest`."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("content"), str)
+        and isinstance(value.get("timestamp"), str)
+    )
 
 
 def _time(message: Json) -> str:

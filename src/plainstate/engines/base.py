@@ -7,7 +7,7 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Commit,
         DocumentId,
         Durability,
+        Files,
         Head,
         Json,
         Patch,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Capabilities", "Engine", "LockedDocument"]
+__all__ = ["Capabilities", "Engine", "LockedDocument", "OnFiles"]
 
 
 class Capabilities(Struct, frozen=True):
@@ -44,6 +45,14 @@ class Capabilities(Struct, frozen=True):
     shared: bool
 
 
+@runtime_checkable
+class OnFiles(Protocol):
+    """What an engine may offer that keeps its documents in files."""
+
+    def measure(self) -> Files:
+        """What lies on disk.  Cost: a stat per file."""
+
+
 class LockedDocument(Protocol):
     """A document that this caller alone may write until `release`."""
 
@@ -56,6 +65,9 @@ class LockedDocument(Protocol):
 
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         """As `Engine.replace`."""
+
+    def delete(self, tx_id: str | None = None) -> Commit | None:
+        """As `Engine.delete`."""
 
     def resolve(self, take: Side) -> Commit:
         """Settles an `EditConflictError`; the side not taken is set aside, not lost.
@@ -88,6 +100,8 @@ class Engine(Protocol):
     """
 
     capabilities: ClassVar[Capabilities]
+    max_write_bytes: int
+    """One write that is larger is refused with `ValueTooLargeError`."""
 
     def read(
         self, document: DocumentId, *, salvage: bool = False, at: int | None = None
@@ -147,8 +161,13 @@ class Engine(Protocol):
         are never used again.
         """
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         """Moves a document; after a crash it has exactly one of the two names.
+
+        What is kept of its past goes along, in place of what the target had; its
+        number is higher than any under the two names.
 
         Raises:
             NotFoundError: there is nothing to move.
@@ -162,11 +181,15 @@ class Engine(Protocol):
             LockTimeoutError: another writer held it for too long.
         """
 
-    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
-        """The transactions after `seq`, oldest first.
+    def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
+        """The transactions after `seq`, oldest first; `None`: all that are kept, perhaps with gaps.
+
+        Of a transaction that was no patch (a whole save, an edit by hand) the patch is the whole
+        value.  A rename takes number and past along: its patch is empty, and it is not counted
+        over, unless `seq` is 0 or `None`.
 
         Raises:
-            NotFoundError: some of them are folded and no longer kept one by one.
+            NotFoundError: some of those after `seq` are folded and no longer kept one by one.
         """
 
     def documents(self, category: str | None = None) -> Iterable[tuple[DocumentId, str]]:

@@ -11,6 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 from zlib import crc32
 
+from msgspec import structs
+
 from plainstate.core import codec, patch, summary, times
 from plainstate.core.ids import IdMaker
 from plainstate.core.record import DELETION
@@ -86,7 +88,7 @@ class MemoryEngine:
         self._clock_ns = clock_ns
         self._make_id = IdMaker(clock_ns, os.urandom)
         self._lock_timeout_s = lock_timeout_s
-        self._max_write_bytes = max_write_bytes
+        self.max_write_bytes = max_write_bytes
         self._mutex = threading.Lock()
         self._documents: dict[DocumentId, _Stored] = {}
         self._feed: deque[Change] = deque(maxlen=_FEED_LENGTH)
@@ -142,36 +144,46 @@ class MemoryEngine:
     ) -> Commit | None:
         with self.lock(document) as locked:
             known = locked.known(tx_id, expected)
-            if known is not None or not locked.head.exists:
+            if known is not None:
                 return known
-            commit = locked.commit(lambda _: DELETION, tx_id, None)
+            commit = locked.delete(tx_id)
             if forget:
                 with self._mutex:
                     del self._documents[document]
             return commit
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         if document == target:
             raise AlreadyExistsError(
                 f"{target} is its own name", hint="Choose another name.", document=str(target)
             )
         first, second = sorted((document, target))
-        with self.lock(first), self.lock(second):
+        with self.lock(first) as one, self.lock(second) as other:
             source, goal = self._stored(document), self._stored(target)
             if source.version is None:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
+            (one if first == document else other).known(None, expected)
             if goal.version is not None:
                 raise AlreadyExistsError(
                     f"{target} exists", hint="Choose another name.", document=str(target)
                 )
             value, recent = source.value, source.recent
+            goal.seq = max(source.seq, goal.seq)
             moved = self._commit(
                 target, goal, _replacing(value)(_nothing()), self._make_id(), moved=document
             )
             goal.recent = {**recent, moved.tx_id: moved}
+            renamed = structs.replace(goal.transactions[-1], patch=[], action="update")
+            goal.transactions = [*source.transactions, renamed]
+            source.transactions = []
             self._commit(document, source, DELETION, self._make_id(), moved=target)
+            if not is_public(document):  # nobody asks for such a name again
+                with self._mutex:
+                    del self._documents[document]
             return moved
 
     def lock(self, document: DocumentId) -> LockedMemory:
@@ -186,10 +198,19 @@ class MemoryEngine:
             )
         return LockedMemory(self, document, stored)
 
-    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
+    def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
         stored = self._stored(document)
         with self._mutex:
-            return [copy.deepcopy(kept) for kept in stored.transactions if kept.seq > seq]
+            later = [kept for kept in stored.transactions if kept.seq > (seq or 0)]
+            complete = [kept.seq for kept in later] == list(range((seq or 0) + 1, stored.seq + 1))
+            renamed = bool(seq) and any(not kept.patch for kept in later)
+            if seq is not None and (renamed or not complete):
+                raise NotFoundError(
+                    f"{document}: it was renamed after {seq}",
+                    hint="Read the whole document instead.",
+                    document=str(document),
+                )
+            return copy.deepcopy(later)
 
     def documents(self, category: str | None = None) -> Iterable[tuple[DocumentId, str]]:
         self._check_open()
@@ -270,13 +291,13 @@ class MemoryEngine:
             )
 
     def _check_size(self, size: int) -> None:
-        if size > self._max_write_bytes:
+        if size > self.max_write_bytes:
             raise ValueTooLargeError(
-                f"a write of {size:,} bytes is over the limit of {self._max_write_bytes:,}",
+                f"a write of {size:,} bytes is over the limit of {self.max_write_bytes:,}",
                 hint="Split it, or raise max_write_bytes.",
                 pointer="",
                 size_bytes=size,
-                limit_bytes=self._max_write_bytes,
+                limit_bytes=self.max_write_bytes,
             )
 
     def _commit(
@@ -303,18 +324,19 @@ class MemoryEngine:
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)
         now = times.format(self._clock_ns() // 1000 * 1000)
-        transaction = Transaction(seq, tx_id, now, kept)
         with self._mutex:
             existed = stored.version is not None
             stored.value = value
             stored.seq = seq
             stored.version = None if operations == DELETION else version
+            action = action_of(existed=existed, exists=stored.version is not None)
+            transaction = Transaction(seq, tx_id, now, kept, stored.version, action)
             stored.transactions.append(transaction)
             stored.recent[tx_id] = commit
             while len(stored.recent) > RECENT_TX_IDS:
                 del stored.recent[next(iter(stored.recent))]
             if is_public(document):
-                self._tell(document, stored, transaction, existed=existed, moved=moved)
+                self._tell(document, stored, transaction, moved=moved)
         return commit
 
     def _tell(
@@ -323,14 +345,13 @@ class MemoryEngine:
         stored: _Stored,
         transaction: Transaction,
         *,
-        existed: bool,
         moved: DocumentId | None,
     ) -> None:
         self._fed += 1
         change = Change(
             cursor=str(self._fed),
             document=document,
-            action=action_of(existed=existed, exists=stored.version is not None),
+            action=transaction.action or "update",
             seq=stored.seq,
             version=stored.version,
             tx_id=transaction.tx_id,
@@ -406,6 +427,12 @@ class LockedMemory:
             error.current = stored.version
             raise
 
+    def delete(self, tx_id: str | None = None) -> Commit | None:
+        known = self.known(tx_id, None)
+        if known is not None or not self.head.exists:
+            return known
+        return self.commit(lambda _: DELETION, tx_id, None)
+
     def resolve(self, take: Side) -> Commit:  # noqa: ARG002 - nobody edits memory by hand
         raise UsageError(f"{self._document} has nothing to resolve", hint="Just go on with it.")
 
@@ -432,21 +459,17 @@ def _replacing(value: Json) -> PatchMaker:
 
 def _replayed(document: DocumentId, stored: _Stored, at: int) -> State | None:
     """The state after an earlier transaction."""
-    if not 0 <= at < stored.seq:
+    kept = [one for one in stored.transactions if one.seq <= at]
+    if at and (not kept or kept[-1].seq != at):
         raise NotFoundError(
-            f"{document} has no transaction {at}: it has 1 to {stored.seq}",
-            hint="`history` lists them.",
+            f"{document}: the state after transaction {at} is not kept",
+            hint="`history` lists those that are.",
             document=str(document),
         )
     value: Json = None
-    version = None
-    for kept in stored.transactions[:at]:
-        operations = copy.deepcopy(kept.patch)
-        if operations == DELETION:
-            value = version = None
-            continue
-        value = patch.apply(value, operations)
-        version = f"{kept.seq}-{crc32(codec.encode(kept.patch), crc32(kept.tx_id.encode())):08x}"
+    for one in kept:
+        value = None if one.patch == DELETION else patch.apply(value, copy.deepcopy(one.patch))
+    version = kept[-1].version if kept else None
     return None if version is None else State(value, at, version)
 
 

@@ -113,6 +113,9 @@ class FileSystem(Protocol):
     def make_folder(self, path: str) -> None:
         """Creates one folder (mode 0700); its parent exists."""
 
+    def remove_folder(self, path: str) -> None:
+        """Removes an empty folder: rmdir(2)."""
+
     def stat(self, path: str) -> os.stat_result | None:
         """lstat(2); `None` if there is no such file."""
 

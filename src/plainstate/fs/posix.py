@@ -97,6 +97,9 @@ class PosixFileSystem:
     def make_folder(self, path: str) -> None:
         os.mkdir(path, 0o700)
 
+    def remove_folder(self, path: str) -> None:
+        os.rmdir(path)
+
     def stat(self, path: str) -> os.stat_result | None:
         try:
             return os.lstat(path)

@@ -306,6 +306,16 @@ class CrashFileSystem:
     def make_folder(self, path: str) -> None:
         self._create(path, is_folder=True)
 
+    def remove_folder(self, path: str) -> None:
+        path = _normal(path)
+        inode = self._lookup(path)
+        if not inode.is_folder:
+            raise _error(errno.ENOTDIR, path)
+        if any(_parent(name) == path for name in self._machine.names if name != "/"):
+            raise _error(errno.ENOTEMPTY, path)
+        self._change("remove_folder")
+        self._machine.change_names(None, (path, inode))
+
     def stat(self, path: str) -> os.stat_result | None:
         self._check_on()
         inode = self._machine.names.get(_normal(path))

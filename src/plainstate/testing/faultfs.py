@@ -28,6 +28,7 @@ METHODS: Final = frozenset(
         "rename",
         "unlink",
         "make_folder",
+        "remove_folder",
         "stat",
         "list_folder",
     }
@@ -168,6 +169,10 @@ class FaultyFileSystem:
     def make_folder(self, path: str) -> None:
         self._check("make_folder", path)
         self._inner.make_folder(path)
+
+    def remove_folder(self, path: str) -> None:
+        self._check("remove_folder", path)
+        self._inner.remove_folder(path)
 
     def stat(self, path: str) -> os.stat_result | None:
         self._check("stat", path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from plainstate.errors import UnsafePathError
-from plainstate.types import DocumentId, Kind
+from plainstate.types import DocumentId, Kind, is_public
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +25,9 @@ __all__ = ["META", "SUFFIXES", "Disk", "File", "stamp_of"]
 
 META: Final = ".plainstate"
 """The store's own folder under its base."""
+
+UNIQUE_DEPTH: Final = 2
+"""Slashes from which on a system category has a part of its own, as a run of the trash has."""
 
 TEMP_PREFIX: Final = ".tmp-"
 
@@ -169,6 +172,15 @@ class Disk:
         except BaseException:
             self.discard(path)
             raise
+
+    def remove_folders(self, document: DocumentId) -> None:
+        """Removes the folders of a category that is never used again, where they are empty."""
+        category = document.category
+        if is_public(document) or category.count("/") < UNIQUE_DEPTH:
+            return  # somebody may be about to put something there
+        for folder in (self.base, f"{self.meta}/heads", f"{self.meta}/history"):
+            with suppress(OSError):  # others are still in it, or it is not there
+                self.fs.remove_folder(f"{folder}/{category}")
 
     def discard(self, temp: str) -> None:
         """Removes a temporary file on the way out of a failure.

@@ -148,26 +148,25 @@ class FileDocument(Folding):
             if pending.sync and pending.result is not None and pending.result.duplicate:
                 self._make_durable(pending.result)
 
-    def sync(self) -> None:
-        """Makes lines durable that were written without a sync."""
-        if self._journal is not None and self.position.seq > self.synced_seq:
-            try:
-                self._journal.sync()
-            except OSError:
-                self._suspect = True
-                raise
-            self.synced_seq = self.position.seq
-
-    def delete(self, *, tx_id: str | None, expected: str | None) -> Commit | None:
+    def delete(
+        self, *, tx_id: str | None, expected: str | None, forget: bool = False
+    ) -> Commit | None:
         """Deletes the document: one durable line first, then the files."""
         done = self.committed_before(tx_id, expected)
-        if done is not None or self.position.version is None:
+        if done is not None:
             return done
+        if self.position.version is None:
+            if forget:
+                self.forget()
+            return None
         pending = Pending(lambda _: record.DELETION, tx_id, None, sync=True)
         self.commit([pending])
         commit = pending.outcome()
         with self._postponing():
-            self._fold(self._read(), None)
+            if forget:
+                self.forget()
+            else:
+                self._fold(self._read(), None)
         return commit
 
     def tell_behind(
@@ -262,7 +261,7 @@ class FileDocument(Folding):
         self._adopt_resting()
         self._stale = False
 
-    def _accept(self, read: record.Journal) -> Sequence[Record]:
+    def _accept(self, read: record.Journal[Record]) -> Sequence[Record]:
         """Refuses damage, and sets a torn tail aside (J-5)."""
         if read.damage is not None:
             self.close()

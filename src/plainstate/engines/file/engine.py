@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from msgspec import structs
 
 from plainstate.core import times
 from plainstate.core.ids import IdMaker
-from plainstate.core.record import TransactionRecord
 from plainstate.engines.base import Capabilities
-from plainstate.engines.file import layout
+from plainstate.engines.file import layout, measuring
 from plainstate.engines.file.access import Access
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.entries import closed_error
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
+from plainstate.engines.file.history import read_at, read_since
 from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
+from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.watching import Watching
@@ -36,13 +37,14 @@ from plainstate.errors import (
 )
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import (
+    HISTORY_BYTES,
     LOCK_TIMEOUT_S,
     MAX_OPEN_DOCUMENTS,
     MAX_WRITE_BYTES,
     QUIET_FOLD_S,
     SYNC_INTERVAL_S,
 )
-from plainstate.types import LATEST, State, Transaction
+from plainstate.types import LATEST, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +54,16 @@ if TYPE_CHECKING:
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.locks import LockFile
     from plainstate.fs.base import FileSystem
-    from plainstate.types import ChangePage, Commit, DocumentId, Durability, Json, PatchMaker
+    from plainstate.types import (
+        ChangePage,
+        Commit,
+        DocumentId,
+        Durability,
+        Files,
+        Json,
+        PatchMaker,
+        Transaction,
+    )
 
 __all__ = ["FileEngine"]
 
@@ -90,6 +101,8 @@ class FileEngine:
         quiet_fold_s: fold a document that was not written for so long.
         max_write_bytes: limit of one write.
         max_open_documents: journals kept open.
+        history: whether to keep what a fold would throw away.
+        history_bytes: how much of it, for each document.
         fs: the file system seam, for tests.
         clock_ns: nanoseconds since the epoch, for tests.
     """
@@ -106,6 +119,8 @@ class FileEngine:
         quiet_fold_s: float = QUIET_FOLD_S,
         max_write_bytes: int = MAX_WRITE_BYTES,
         max_open_documents: int = MAX_OPEN_DOCUMENTS,
+        history: Literal["none", "keep"] = "none",
+        history_bytes: int = HISTORY_BYTES,
         fs: FileSystem | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -115,7 +130,9 @@ class FileEngine:
         self._disk = Disk(fs or PosixFileSystem(), base, writer_id)
         self._translate = _Errors(self._disk)
         self._feed = Feed(self._disk)
-        services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed)
+        self.max_write_bytes = max_write_bytes
+        kept = history_bytes if history == "keep" else 0
+        services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed, kept)
         self._durability = durability
         self._mutex = threading.Lock()
         self._access = Access(
@@ -142,28 +159,22 @@ class FileEngine:
 
     # --- reading ---
 
-    def read(self, document: DocumentId, *, salvage: bool = False) -> State | None:
+    def read(
+        self, document: DocumentId, *, salvage: bool = False, at: int | None = None
+    ) -> State | None:
         self._check_open()
         with self._errors():
+            if at is not None:
+                return read_at(self._disk, document, at)
             reading = read_document(self._disk, document, salvage=salvage)
             value = reading.value(self._disk, document)
         basis = reading.basis
         return None if basis.version is None else State(value, basis.seq, basis.version)
 
-    def since(self, document: DocumentId, seq: int) -> list[Transaction]:
+    def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
         self._check_open()
         with self._errors():
-            reading = read_document(self._disk, document)
-        kept = [line for line in reading.records if isinstance(line, TransactionRecord)]
-        later = [line for line in kept if line.seq > seq]
-        expected = range(seq + 1, reading.basis.seq + 1)
-        if [line.seq for line in later] != list(expected):
-            raise NotFoundError(
-                f"{document}: transactions after {seq} are folded and not kept one by one",
-                hint="Read the whole document instead.",
-                document=str(document),
-            )
-        return [Transaction(line.seq, line.tx, line.time, line.patch) for line in later]
+            return read_since(self._disk, document, seq)
 
     def documents(self, category: str | None = None) -> Iterator[tuple[DocumentId, str]]:
         self._check_open()
@@ -194,6 +205,11 @@ class FileEngine:
             if known is None and not seems_edited(self._disk, document):
                 return True
             return self._housekeeping.notice(document, known)
+
+    def measure(self) -> Files:
+        self._check_open()
+        with self._errors():
+            return measuring.measure(self._disk)
 
     # --- writing ---
 
@@ -237,13 +253,20 @@ class FileEngine:
             return file.replace(value, tx_id=tx_id, expected=expected)
 
     def delete(
-        self, document: DocumentId, *, tx_id: str | None = None, expected: str | None = None
+        self,
+        document: DocumentId,
+        *,
+        tx_id: str | None = None,
+        expected: str | None = None,
+        forget: bool = False,
     ) -> Commit | None:
         self._check_open()
         with self._errors(), self._access.writing(document) as file:
-            return file.delete(tx_id=tx_id, expected=expected)
+            return file.delete(tx_id=tx_id, expected=expected, forget=forget)
 
-    def rename(self, document: DocumentId, target: DocumentId) -> Commit:
+    def rename(
+        self, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
         self._check_open()
         if document == target:
             raise AlreadyExistsError(
@@ -260,6 +283,7 @@ class FileEngine:
                 raise NotFoundError(
                     f"no document {document}", hint="See list_category.", document=str(document)
                 )
+            check_expected(document, expected, source.position.version)
             return source.rename_to(goal)
 
     def lock(self, document: DocumentId) -> LockedDocument:

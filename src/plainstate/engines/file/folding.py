@@ -13,6 +13,7 @@ import msgspec
 
 from plainstate.core import record
 from plainstate.core.carry import UnclearError
+from plainstate.core.history import Point, point_of, whole
 from plainstate.core.record import HeadRecord, SnapshotRef
 from plainstate.core.replay import edit_conflict, overrule
 from plainstate.engines.file.journal_file import JournalFile
@@ -20,12 +21,12 @@ from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
 from plainstate.limits import FOLD_FLOOR_BYTES
-from plainstate.types import Commit, action_of
+from plainstate.types import Commit, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from plainstate.types import Json, Side
+    from plainstate.types import Action, Json, Side
 
 __all__ = ["Folding"]
 
@@ -64,6 +65,7 @@ class Folding(DocumentState):
             self._replay(self._read())  # what cannot be read is not overwritten: `DamagedError`
         data = self._encode(value)
         self.check_size(len(data))
+        self._keep_current()
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
         reference = SnapshotRef(digest_of(data), stamp)
         seq = self.position.seq + 1
@@ -76,6 +78,7 @@ class Folding(DocumentState):
             and self.position.version is None
             and self._journal is None
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
+            and not self._history.wanted  # an edit of it must get a number of its own
         )
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
@@ -86,6 +89,8 @@ class Folding(DocumentState):
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
         self._edited_at_rest = False
+        with self._postponing():
+            self._keep_whole(head, value, action)
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
             with self._postponing():
                 self._rotate()
@@ -101,7 +106,9 @@ class Folding(DocumentState):
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
+        tx_id = self._services.make_id()
         head = target.await_snapshot(reference, self._head)
+        self._history.copy(target._history, point_of(self._head), head, tx_id)
         self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
@@ -120,13 +127,18 @@ class Folding(DocumentState):
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
-            self._put_resting(self._make_head(seq, None, None, None))  # or it seems removed by hand
-        return Commit(head.seq, str(head.version), self._services.make_id())
+            if is_public(self.id):  # or it seems removed by hand
+                self._put_resting(self._make_head(seq, None, None, None))
+        with self._postponing():
+            self._history.forget()
+            if not is_public(self.id):
+                self._forget_head()  # nobody asks for such a name again
+        return Commit(head.seq, str(head.version), tx_id)
 
     def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
         """Prepares a resting head for a snapshot that is about to be moved here."""
         self._disk.make_folder(self.id.category)
-        seq = self.position.seq + 1
+        seq = max(self.position.seq, source.seq) + 1
         head = self._make_head(seq, f"{seq}-{snapshot.digest[:8]}", snapshot, None)
         head = msgspec.structs.replace(head, summary=source.summary)
         self._put_resting(head)
@@ -168,6 +180,7 @@ class Folding(DocumentState):
         basis = reading.basis
         self.untold = self.untold or basis.kind == "edited"
         exists = basis.version is not None
+        self._keep(reading, value)
         if exists and (basis.waiting or force):
             data = self._encode(value)
             temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
@@ -205,6 +218,18 @@ class Folding(DocumentState):
             yield
         except OSError:
             self.close()
+
+    def _keep_current(self) -> None:
+        """Before the file is overwritten: keeps what is in it."""
+        at = self.position
+        if self._history.wanted and not self._history.ends_at(Point(at.seq, at.version)):
+            self._keep(self._read())
+
+    def _keep_whole(self, head: HeadRecord, value: Json, action: Action) -> None:
+        """Keeps a state that was saved as a whole; should that fail, the next writer does it."""
+        if self._history.wanted:
+            base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
+            self._history.add(msgspec.structs.replace(base, action=action))
 
     def _announce(self, head: HeadRecord) -> None:
         """Says durably which transactions the coming snapshot holds."""
@@ -265,6 +290,30 @@ class Folding(DocumentState):
         self._disk.fs.unlink(self._disk.journal(self.id))
         self.has_journal = False
         self.sync_folder()
+
+    def forget(self) -> None:
+        """Removes all there is of a document that is deleted, its number and history, too.
+
+        The journal goes last: while it is there, it says that the document is deleted.
+        """
+        fs = self._disk.fs
+        self._history.forget()
+        if fs.stat(self._snapshot_path) is not None:
+            fs.unlink(self._snapshot_path)
+            self.sync_folder()
+        self._forget_head()
+        self.close()
+        if fs.stat(self._disk.journal(self.id)) is not None:
+            fs.unlink(self._disk.journal(self.id))
+            self.sync_folder()
+        self.has_journal = False
+        self._disk.remove_folders(self.id)
+
+    def _forget_head(self) -> None:
+        resting = self._disk.resting(self.id)
+        if self._disk.fs.stat(resting) is not None:
+            self._disk.fs.unlink(resting)
+            self._disk.fs.sync_folder(resting.rpartition("/")[0])
 
     def _put_resting(self, head: HeadRecord) -> None:
         folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)

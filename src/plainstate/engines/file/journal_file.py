@@ -6,19 +6,21 @@ nobody knows (J-9).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from plainstate.core.record import Journal, parse
+from plainstate.core.record import Journal, Numbered, Record, parse
 from plainstate.engines.file.reader import unknown_outcome
 
 if TYPE_CHECKING:
     from plainstate.engines.file.disk import Disk
 
-__all__ = ["JournalFile"]
+__all__ = ["JournalFile", "LineFile"]
+
+L = TypeVar("L", bound=Numbered)
 
 
-class JournalFile:
-    """An open journal.
+class LineFile(Generic[L]):
+    """An open file of sealed lines that only grows.
 
     Attributes:
         size: bytes of its intact lines: where the next one goes.
@@ -36,8 +38,8 @@ class JournalFile:
         self.check = 0
 
     @classmethod
-    def open(cls, disk: Disk, path: str) -> tuple[JournalFile, Journal]:
-        """Opens a journal and reads all of it."""
+    def open(cls, disk: Disk, path: str) -> tuple[Self, Journal[L]]:
+        """Opens a file and reads all of it."""
         file = cls(disk, path, disk.fs.open_append(path))
         try:
             return file, file.read_new()
@@ -48,8 +50,8 @@ class JournalFile:
     @classmethod
     def create(
         cls, disk: Disk, folder: str, path: str, data: bytes, check: int, lines: int, *, sync: bool
-    ) -> JournalFile:
-        """Creates a journal with its first lines."""
+    ) -> Self:
+        """Creates a file with its first lines."""
         file = cls(disk, path, disk.fs.open_append(path, create=True))
         try:
             file.append(data, check, lines, sync=sync)
@@ -77,20 +79,19 @@ class JournalFile:
             return None
         return status.st_size - self.size
 
-    def read_new(self) -> Journal:
+    def read_new(self) -> Journal[L]:
         """Reads the lines behind those known."""
         fs = self._disk.fs
         data = fs.read(self._fd, self.size, fs.stat_open(self._fd).st_size - self.size)
-        journal = parse(
-            data,
-            path=self._shown,
-            previous=self.check,
-            line_number=self._lines + 1,
-        )
+        journal = self._parse(data)
         self.size += journal.size
         self.check = journal.check
         self._lines += len(journal.records)
         return journal
+
+    def _parse(self, data: bytes) -> Journal[L]:
+        """Reads the bytes behind the known lines."""
+        raise NotImplementedError
 
     def read_all(self) -> bytes:
         """The bytes of all intact lines."""
@@ -155,3 +156,10 @@ class JournalFile:
         self.close()
         self._fd = fd
         self._inode = self._disk.fs.stat_open(fd).st_ino
+
+
+class JournalFile(LineFile[Record]):
+    """An open journal."""
+
+    def _parse(self, data: bytes) -> Journal[Record]:
+        return parse(data, path=self._shown, previous=self.check, line_number=self._lines + 1)

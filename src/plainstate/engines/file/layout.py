@@ -16,7 +16,7 @@ from plainstate.errors import (
     InvalidNameError,
     UnsafePathError,
 )
-from plainstate.types import DocumentId
+from plainstate.types import SYSTEM_CATEGORIES, DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,14 +153,24 @@ def document_of(category: str, file: str) -> DocumentId | None:
 
 
 def journals(disk: Disk) -> Iterator[DocumentId]:
-    """The documents that have a journal, in the whole store."""
-    for category in categories(disk):
+    """The documents that have a journal, in the whole store; its own included."""
+    for category in [*categories(disk), *_system_categories(disk)]:
         for name, is_folder in disk.fs.list_folder(f"{disk.base}/{category}"):
             for kind in _KINDS:
                 suffix = SUFFIXES[kind] + "l"
                 stem = name.removesuffix(suffix)
                 if name.endswith(suffix) and not is_folder and _is_name(stem):
                     yield DocumentId(category, stem, kind)
+
+
+def _system_categories(disk: Disk) -> Iterator[str]:
+    """The folders of the store's own documents."""
+    for top in SYSTEM_CATEGORIES:
+        if disk.fs.stat(f"{disk.base}/{top}") is not None:
+            yield top
+            for name, is_folder in disk.fs.list_folder(f"{disk.base}/{top}"):
+                if is_folder:
+                    yield f"{top}/{name}"
 
 
 def categories(disk: Disk, *, under: str = "") -> Iterator[str]:

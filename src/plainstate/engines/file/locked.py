@@ -61,6 +61,11 @@ class LockedFile:
             self._file.settle()
             return self._file.replace(value, tx_id=tx_id, expected=None)
 
+    def delete(self, tx_id: str | None = None) -> Commit | None:
+        with self._guarded():
+            self._file.settle()
+            return self._file.delete(tx_id=tx_id, expected=None)
+
     def resolve(self, take: Side) -> Commit:
         with self._guarded():
             return self._file.resolve(take)

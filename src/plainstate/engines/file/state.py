@@ -8,6 +8,7 @@ document.py  following other writers, committing: where a message is appended
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -16,6 +17,7 @@ from plainstate.core import codec, feed, record, summary
 from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.feed import Feed
+from plainstate.engines.file.history import History
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.reader import (
@@ -25,7 +27,7 @@ from plainstate.engines.file.reader import (
     read_document,
     unknown_outcome,
 )
-from plainstate.errors import OutcomeUnknownError, ValueTooLargeError
+from plainstate.errors import DamagedError, OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
 from plainstate.types import is_public
 
@@ -45,6 +47,7 @@ class Services(msgspec.Struct, frozen=True):
     make_id: Callable[[], str]
     max_write_bytes: int
     feed: Feed
+    history_bytes: int
 
 
 class DocumentState:
@@ -82,6 +85,7 @@ class DocumentState:
         self._disk = services.disk
         self._snapshot_path = self._disk.snapshot(document)
         self._journal: JournalFile | None = None
+        self._history = History(self._disk, document, services.history_bytes, services.make_id)
         self._head = empty_head(document)
         self._lines_behind = 0
         self._suspect = False
@@ -95,6 +99,7 @@ class DocumentState:
 
     def close(self) -> None:
         """Closes the journal; the next `refresh` opens it again."""
+        self._history.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -122,14 +127,19 @@ class DocumentState:
         if self._journal is None:
             return
         if commit.seq > self.synced_seq:
+            self.sync()
+        if not self._names_durable:
+            self.sync_folder()
+
+    def sync(self) -> None:
+        """Makes lines durable that were written without a sync."""
+        if self._journal is not None and self.position.seq > self.synced_seq:
             try:
                 self._journal.sync()
             except OSError:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
-        if not self._names_durable:
-            self.sync_folder()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""
@@ -190,6 +200,7 @@ class DocumentState:
                     self.sync_folder()
                 return
             folder = self._disk.make_folder(self.id.category)
+            self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
@@ -199,6 +210,34 @@ class DocumentState:
         except OutcomeUnknownError:
             self._suspect = True
             raise
+
+    def _keep_at_rest(self) -> None:
+        """Before the first line on top of it: keeps a file that the history may not know."""
+        if self._history.wanted and (self._edited_at_rest or not self._history.is_there()):
+            with suppress(DamagedError):  # it can be deleted; anything else is refused elsewhere
+                self._keep(self._read())
+
+    def _keep(self, reading: Reading, value: Json = None) -> None:
+        """Brings the history up to what the document's files tell, before that is overwritten."""
+        if not self._history.wanted:
+            return
+        if self._journal is not None:
+            self.sync()
+            if not self._names_durable:
+                self.sync_folder()
+        if reading.basis.kind == "edited" and reading.snapshot is not None:
+            self._sync_edited()
+        records = self._read().records  # a replay of `reading` has changed its patches
+        self._history.keep(records, reading, value, self._services.now())
+
+    def _sync_edited(self) -> None:
+        """An editor may not have synced what it saved."""
+        fd = self._disk.fs.open_read(self._snapshot_path)
+        try:
+            self._disk.fs.sync(fd)
+        finally:
+            self._disk.fs.close(fd)
+        self.sync_folder()
 
     def sync_moved(self, fd: int) -> None:
         """Makes the snapshot durable once more, under the name that it has now.

@@ -12,7 +12,7 @@ import errno
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from plainstate.engines.file.disk import META, SUFFIXES, TEMP_PREFIX
+from plainstate.engines.file.disk import SUFFIXES, TEMP_PREFIX
 from plainstate.limits import WRITER_LIST_BYTES
 from plainstate.types import DocumentId
 
@@ -156,7 +156,7 @@ def sweep(disk: Disk, dead: Collection[str]) -> None:
     that they had before a rename.  A writer has an entry before it has files, so whoever
     owns a file seen here and has no entry afterwards does not live.
     """
-    folders = [*_folders(disk, disk.base), *_folders(disk, disk.meta)]
+    folders = list(_folders(disk, disk.base))
     temps = {folder: _temps(disk, folder) for folder in folders}
     entries = {name for name, _ in disk.fs.list_folder(f"{disk.meta}/writers")}
     alive = entries.difference(dead)
@@ -194,5 +194,5 @@ def _owner(temp: str) -> str:
 def _folders(disk: Disk, top: str) -> Iterator[str]:
     yield top
     for name, is_folder in disk.fs.list_folder(top):
-        if is_folder and name != META:
+        if is_folder:
             yield from _folders(disk, f"{top}/{name}")

@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 # each of these modules enters its cases when it is imported
+import plainstate.testing.conformance.archives
 import plainstate.testing.conformance.changes
 import plainstate.testing.conformance.documents
 import plainstate.testing.conformance.exactness
+import plainstate.testing.conformance.following
+import plainstate.testing.conformance.history
 import plainstate.testing.conformance.merges
+import plainstate.testing.conformance.retention
+import plainstate.testing.conformance.searching
 import plainstate.testing.conformance.sessions  # noqa: F401
 from plainstate.testing.conformance.kit import CASES, Case, Kit, play
 

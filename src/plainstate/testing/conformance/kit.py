@@ -58,7 +58,8 @@ class Kit:
     """What a case works with.
 
     Attributes:
-        store: an empty store; every method is awaited, `transaction` is used in `async with`.
+        store: an empty store; every method is awaited, `transaction` and `watch` are used in
+            `async with`.
     """
 
     def __init__(self, open_store: Callable[[], Any]) -> None:
@@ -134,6 +135,10 @@ class _Face:
         transaction = self._store.transaction(*args, **options)
         return transaction if self._is_async else _AwaitedWith(transaction)
 
+    def watch(self, *args: Any, **options: Any) -> Any:
+        watch = self._store.watch(*args, **options)
+        return watch if self._is_async else _AwaitedWatch(watch)
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
@@ -167,6 +172,33 @@ class _AwaitedWith:
 
     async def __aexit__(self, *error: object) -> None:
         self._inner.__exit__(*error)
+
+
+class _AwaitedWatch(_AwaitedWith):
+    """A blocking watch for `async with` and `async for`."""
+
+    async def __aenter__(self) -> Any:
+        self._inner.__enter__()
+        return self
+
+    def stop(self) -> None:
+        self._inner.stop()
+
+    async def next(self, timeout_s: float | None = None) -> Any:
+        return self._inner.next(timeout_s)
+
+    @property
+    def cursor(self) -> Any:
+        return self._inner.cursor
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Any:
+        change = self._inner.next()
+        if change is None:
+            raise StopAsyncIteration
+        return change
 
 
 def _drive(awaited: Awaitable[Any]) -> Any:

@@ -1,0 +1,303 @@
+"""The rows of an index: what is known of each document, and pages of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from plainstate.core import times
+from plainstate.errors import InvalidCursorError, InvalidValueError
+from plainstate.types import DocumentId, Json, State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+__all__ = [
+    "Found",
+    "Known",
+    "SessionRow",
+    "categories",
+    "count_sessions",
+    "keep_version",
+    "known",
+    "name_page",
+    "remove",
+    "session_page",
+    "stamp",
+    "store",
+    "usable",
+]
+
+_KINDS: Final = ("json", "markdown")
+_CURSOR: Final = re.compile(r"(-?[0-9]{1,18})?/(.+)", re.DOTALL)
+
+
+class Found(Struct, frozen=True):
+    """What the engine gave for a document.
+
+    Attributes:
+        state: `None` if it is absent or cannot be read.
+        facts: of a session, its summary.
+        damaged: why it cannot be read.
+    """
+
+    state: State | None = None
+    facts: dict[str, Json] | None = None
+    damaged: str | None = None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no such document."""
+        return self.state is None and self.damaged is None
+
+    @property
+    def version(self) -> str | None:
+        """The version, `None` if it is absent or cannot be read."""
+        return None if self.state is None else self.state.version
+
+
+class Known(Struct, frozen=True):
+    """What the index knows of a document."""
+
+    id: int
+    seq: int | None
+    version: str | None
+    stamp: str | None
+    damaged: str | None
+
+
+class SessionRow(Struct, frozen=True):
+    """A session in a list; times in µs since the epoch."""
+
+    name: str
+    user_id: str | None
+    messages: int | None
+    created: int | None
+    age: int | None
+    title: str | None
+    preview: str | None
+    active_seed_id: str | None
+    damaged: str | None
+
+    @property
+    def cursor(self) -> str:
+        """The place right behind it in the list."""
+        return f"{'' if self.age is None else self.age}/{self.name}"
+
+
+# --- writing -------------------------------------------------------------------
+
+
+def known(
+    connection: sqlite3.Connection, documents: Iterable[DocumentId]
+) -> dict[DocumentId, Known]:
+    """What the index knows of some documents, without those that it does not know."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for document in documents:
+        groups.setdefault((document.category, document.kind), []).append(document.name)
+    rows: dict[DocumentId, Known] = {}
+    for (category, kind), names in groups.items():
+        marks = ",".join("?" * len(names))
+        for name, *columns in connection.execute(
+            "SELECT name, id, seq, version, stamp, damaged FROM documents"  # noqa: S608
+            f" WHERE category = ? AND kind = ? AND name IN ({marks})",
+            (category, kind, *names),
+        ):
+            rows[DocumentId(category, name, kind)] = Known(*columns)  # type: ignore[arg-type]
+    return rows
+
+
+def store(
+    connection: sqlite3.Connection,
+    document: DocumentId,
+    found: Found,
+    *,
+    seq: int | None,
+    version: str | None,
+    stamp: str | None,
+) -> None:
+    """Makes or changes the row of a document."""
+    facts = found.facts or {}
+    columns = {
+        "category": document.category,
+        "kind": document.kind,
+        "name": document.name,
+        "seq": seq,
+        "version": version,
+        "stamp": stamp,
+        "damaged": found.damaged,
+        "user_id": facts.get("user_id"),
+        "messages": facts["users"] + facts["agents"] if facts else None,
+        "created": _microseconds(facts["created_at"]) if facts else None,
+        "age": -_microseconds(facts["updated_at"]) if facts else None,
+        "title": facts.get("title"),
+        "preview": facts.get("preview"),
+        "active_seed_id": facts.get("active_seed_id"),
+    }
+    connection.execute(_STORE, tuple(columns.values()))
+
+
+_KEY = ("category", "kind", "name")
+_COLUMNS = (
+    *(*_KEY, "seq", "version", "stamp", "damaged", "user_id", "messages", "created"),
+    *("age", "title", "preview", "active_seed_id"),
+)
+# Numbers that do not grow are another life of the document, and words are filed by their owner:
+# then they are all taken in anew.
+_STORE = (
+    f"INSERT INTO documents({', '.join(_COLUMNS)}) VALUES({', '.join('?' * len(_COLUMNS))})"
+    " ON CONFLICT DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS if column not in _KEY)
+    + ", texts_seq = CASE WHEN (excluded.seq > seq OR excluded.version = version)"
+    " AND excluded.user_id IS user_id THEN texts_seq END"
+)
+
+
+def usable(facts: dict[str, Json]) -> bool:
+    """Whether a summary tells all that a list shows: only the whole session tells what is odd."""
+    try:
+        _microseconds(facts["created_at"])
+        _microseconds(facts["updated_at"])
+    except InvalidValueError:
+        return False
+    return not facts.get("odd")
+
+
+def stamp(connection: sqlite3.Connection, row: Known, stamp: str | None) -> None:
+    """The document as the index knows it was seen with this stamp."""
+    connection.execute("UPDATE documents SET stamp = ? WHERE id = ?", (stamp, row.id))
+
+
+def keep_version(connection: sqlite3.Connection, document: DocumentId, version: str | None) -> None:
+    """Leaves a row at the version that the feed told last: the next scan tries to tell again."""
+    connection.execute(
+        "UPDATE documents SET version = ?, stamp = NULL"
+        " WHERE category = ? AND kind = ? AND name = ?",
+        (version, document.category, document.kind, document.name),
+    )
+
+
+def remove(connection: sqlite3.Connection, row: Known) -> None:
+    """The document is gone."""
+    connection.execute("DELETE FROM documents WHERE id = ?", (row.id,))
+
+
+def _microseconds(text: str) -> int:
+    return times.parse(text) // 1000
+
+
+# --- pages -----------------------------------------------------------------------
+
+
+def session_page(
+    connection: sqlite3.Connection,
+    *,
+    user_id: str | None,
+    limit: int | None,
+    after: str | None,
+    newest_first: bool,
+    include_damaged: bool,
+) -> list[SessionRow]:
+    """A part of the list of sessions: healthy ones by time and name, then damaged ones by name.
+
+    Raises:
+        InvalidCursorError: `after` is not the cursor of such a row.
+    """
+    place = None if after is None else _place(after)
+    rows: list[SessionRow] = []
+    if place is None or place[0] is not None:
+        query, values = healthy_query(user_id, place, newest_first=newest_first)
+        found = connection.execute(query, (*values, -1 if limit is None else limit))
+        rows += [SessionRow(*row) for row in found]
+        place = None
+    left = None if limit is None else limit - len(rows)
+    if include_damaged and user_id is None and left != 0:
+        name = "" if place is None else place[1]
+        found = connection.execute(DAMAGED_QUERY, (name, -1 if left is None else left))
+        rows += [SessionRow(*row) for row in found]
+    return rows
+
+
+_SELECT: Final = (
+    "SELECT name, user_id, messages, created, age, title, preview, active_seed_id, damaged"
+    " FROM documents "
+)
+DAMAGED_QUERY: Final = (
+    f"{_SELECT} WHERE category = 'sessions' AND kind = 'json' AND damaged IS NOT NULL"
+    " AND name > ? ORDER BY name LIMIT ?"
+)
+
+
+def healthy_query(
+    user_id: str | None, place: tuple[int | None, str] | None, *, newest_first: bool
+) -> tuple[str, tuple[Any, ...]]:
+    """The query for healthy sessions, which an index answers in its own order, and its values."""
+    where = "age IS NOT NULL"
+    values: list[Any] = []
+    if user_id is not None:
+        where += " AND user_id = ?"
+        values.append(user_id)
+    if place is not None:
+        where += f" AND (age, name) {'>' if newest_first else '<'} (?, ?)"
+        values += place
+    way = "" if newest_first else "DESC"
+    return f"{_SELECT} WHERE {where} ORDER BY age {way}, name {way} LIMIT ?", tuple(values)
+
+
+def _place(cursor: object) -> tuple[int | None, str]:
+    match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if match is None:
+        raise InvalidCursorError(
+            f"{cursor!r} is not a place in a list of sessions",
+            hint="Pass SessionSummary.cursor exactly as it was.",
+            cursor=str(cursor),
+        )
+    return None if match[1] is None else int(match[1]), match[2]
+
+
+def count_sessions(connection: sqlite3.Connection, user_id: str | None) -> int:
+    """How many sessions there are, damaged ones included; or how many a user has."""
+    query = "SELECT count FROM categories WHERE category = 'sessions' AND kind = 'json'"
+    found = (
+        connection.execute(query)
+        if user_id is None
+        else connection.execute("SELECT count FROM users WHERE user_id = ?", (user_id,))
+    )
+    row = found.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def name_page(
+    connection: sqlite3.Connection,
+    category: str,
+    *,
+    kind: str | None,
+    prefix: str,
+    limit: int | None,
+    after: str | None,
+) -> list[str]:
+    """Names in a category, sorted; each once, also where there are two kinds."""
+    names: set[str] = set()
+    for one in _KINDS if kind is None else (kind,):
+        found = connection.execute(
+            NAMES_QUERY,
+            (category, one, prefix, prefix + "\U0010ffff", after or "", limit or -1),
+        )
+        names.update(name for (name,) in found)
+    return sorted(names)[:limit]
+
+
+# no name holds U+10FFFF: the range is that of the prefix
+NAMES_QUERY: Final = (
+    "SELECT name FROM documents WHERE category = ? AND kind = ?"
+    " AND name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?"
+)
+
+
+def categories(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """The categories that hold documents, sorted, each with how many."""
+    query = "SELECT category, sum(count) FROM categories GROUP BY category ORDER BY category"
+    return list(connection.execute(query))

@@ -1,0 +1,206 @@
+"""The store's lists and its search: what the index answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plainstate.core import codec, names, times
+from plainstate.errors import InvalidNameError, InvalidValueError
+from plainstate.limits import MAX_QUERY_CHARACTERS
+from plainstate.session import SessionSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plainstate.index import Index
+    from plainstate.index.catalog import SessionRow
+    from plainstate.types import Kind, SearchHit
+
+__all__ = ["SearchMethods"]
+
+
+class SearchMethods:
+    """Lists and search.  Each includes every commit that was acknowledged before the call."""
+
+    _index: Index
+
+    def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        newest_first: bool = True,
+        include_damaged: bool = True,
+    ) -> list[SessionSummary]:
+        """Sessions, last changed first; damaged ones at the end, marked `damaged`.
+
+        Args:
+            user_id: only this user's (no damaged ones: whose they are is not known).
+            limit: at most so many.
+            after: goes on behind this place: the `cursor` of the last summary you have.
+            newest_first: if not, those come first that were changed longest ago.
+            include_damaged: whether damaged ones are listed.
+
+        Raises:
+            InvalidCursorError: `after` is no such cursor.
+
+        Cost: that of the page, whatever the number of sessions.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     for name in ("s-1", "s-2", "s-3"):
+            ...         _ = store.append_user_message(name, "Hello", user_id="ada")
+            ...     page = store.list_sessions(limit=2)
+            ...     rest = store.list_sessions(after=page[-1].cursor)
+            ...     [[one.id for one in part] for part in (page, rest)]
+            [['s-3', 's-2'], ['s-1']]
+        """
+        rows = self._index.sessions(
+            user_id=user_id,
+            limit=_limit(limit),
+            after=after,
+            newest_first=newest_first,
+            include_damaged=include_damaged,
+        )
+        return [_summary(row) for row in rows]
+
+    def count_sessions(self, *, user_id: str | None = None) -> int:
+        """How many sessions `list_sessions` would list.
+
+        Cost: the same for any number.
+        """
+        return self._index.count_sessions(user_id)
+
+    def list_category(
+        self,
+        category: str,
+        *,
+        kind: Kind | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> list[str]:
+        """The names of the documents in a category, sorted; damaged ones included.
+
+        Args:
+            category: folder.
+            kind: only documents of this kind.
+            prefix: only names that begin so.
+            limit: at most so many.
+            after: only names behind this one: pass the last that you have.
+
+        Cost: that of the page, whatever the number of documents.
+        """
+        if kind not in (None, "json", "markdown"):
+            raise InvalidNameError(
+                f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
+            )
+        return self._index.names(
+            names.check_category(category),
+            kind=kind,
+            prefix=_text("prefix", prefix),
+            limit=_limit(limit),
+            after=None if after is None else _text("after", after),
+        )
+
+    def list_categories(self) -> list[str]:
+        """The categories that hold documents, sorted."""
+        return [category for category, _ in self._index.categories()]
+
+    def search(
+        self,
+        text: str,
+        *,
+        category: str | None = None,
+        user_id: str | None = None,
+        limit: int = 20,
+    ) -> list[SearchHit]:
+        """Messages and passages that contain all words, the best first; see `docs/search.md`.
+
+        Args:
+            text: words, in any order and case; "words in quotes" stand together; `begin*`
+                is the beginning of a word.  No query is an error; one without a word finds nothing.
+            category: only there; "sessions" for conversations.
+            user_id: only in this user's sessions.
+            limit: at most so many hits.
+
+        Raises:
+            InvalidValueError: the text has lone surrogates, or is over `MAX_QUERY_CHARACTERS`.
+            UsageError: this Python's SQLite cannot search.
+
+        Cost: milliseconds.  What was written since the last search is taken in first; after
+            a rebuild of the index that is everything: `reindex` does it beforehand.
+
+        Example:
+            >>> from plainstate import open_store
+            >>> with open_store("memory:") as store:
+            ...     _ = store.append_user_message("s-1", "Which train to Basel?", user_id="ada")
+            ...     [hit.snippet for hit in store.search("basel trai*")]
+            ['Which «train» to «Basel»?']
+        """
+        if len(_text("text", text)) > MAX_QUERY_CHARACTERS:
+            raise InvalidValueError(
+                f"a query has {MAX_QUERY_CHARACTERS:,} characters at most, not {len(text):,}",
+                hint="Search for fewer words.",
+                pointer="",
+            )
+        if category is not None:
+            names.check_category(category)
+        if user_id is not None:
+            _text("user_id", user_id)
+        if limit is None:
+            raise _negative()
+        return self._index.search(
+            text, category=category, user_id=user_id, limit=_limit(limit) or 0
+        )
+
+    def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Makes the index anew from the documents, all words included.
+
+        It is never needed for right answers about what the store did.  It finds at once what was
+        changed behind the store's back, and it makes the first search fast.
+
+        Args:
+            progress: is called now and then with the steps done and their number.
+
+        Returns:
+            How many documents there are.
+
+        Cost: reads every document.
+        """
+        return self._index.rebuild(progress)
+
+
+def _summary(row: SessionRow) -> SessionSummary:
+    return SessionSummary(
+        id=row.name,
+        user_id=row.user_id or "",
+        message_count=row.messages or 0,
+        created_at=None if row.created is None else times.to_datetime(row.created * 1000),
+        updated_at=None if row.age is None else times.to_datetime(-row.age * 1000),
+        title=row.title,
+        preview=row.preview or "",
+        active_seed_id=row.active_seed_id,
+        damaged=row.damaged,
+        cursor=row.cursor,
+    )
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise _negative()
+    return limit
+
+
+def _negative() -> InvalidValueError:
+    return InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
+
+
+def _text(what: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidValueError(
+            f"{what} must be text, not {type(text).__name__}", hint="Pass a str.", pointer=""
+        )
+    return str(codec.check(text))

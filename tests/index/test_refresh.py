@@ -1,0 +1,204 @@
+"""Bringing rows up to date when others are at it: in orders that hardly ever happen."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from plainstate import StateStore, open_store
+from plainstate.engines.memory import MemoryEngine
+from plainstate.errors import CursorExpiredError
+from plainstate.index import Index
+from plainstate.sessions import describe
+from plainstate.types import LATEST, ChangePage
+
+from .conftest import agrees, listed
+
+
+class Told:
+    """An engine whose feed is told as the test wants it."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.tell: Callable[[Callable[..., ChangePage]], ChangePage] | None = None
+        self.noticed: list[tuple[str, str | None]] = []
+        self.settles = True
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def changes(self, since: str | None, **options: Any) -> ChangePage:
+        if self.tell is None or since == LATEST:
+            return self._engine.changes(since, **options)
+        return self.tell(lambda **other: self._engine.changes(since, **{**options, **other}))
+
+    def documents(self, category: str | None = None) -> Any:
+        self.meanwhile()
+        return self._engine.documents(category)
+
+    def notice(self, document: Any, known: str | None) -> bool:
+        self.noticed.append((document.name, known))
+        return self.settles
+
+
+def told_store(folder: Path | None = None) -> tuple[StateStore, Told]:
+    store = StateStore("memory:" if folder is None else folder)
+    store._index.close()
+    told = Told(store._engine)
+    store._index = Index(told, f"{folder}/.plainstate" if folder else None, describe)
+    return store, told
+
+
+def test_a_page_that_another_handle_took_in_is_not_taken_in_again(folder: Path):
+    """It is older than the rows: nobody may see them go back."""
+    with open_store(folder) as other:
+        other.append_user_message("a", "1", user_id="ada")
+        store, told = told_store(folder)
+        assert len(store.list_sessions()) == 1
+        other.append_user_message("b", "1", user_id="ada")
+        seen: list[object] = []
+
+        def old_page(changes: Callable[..., ChangePage]) -> ChangePage:
+            page = changes()
+            if not seen:  # meanwhile the other one goes further
+                other.delete_session("b")
+                assert len(other.list_sessions()) == 1
+            elif len(seen) == 1:
+                agrees(other)
+            seen.append(page)
+            return page
+
+        told.tell = old_page
+        assert len(store.list_sessions()) == 1
+        assert len(seen) > 1
+        store.close()
+
+
+def test_a_row_that_is_ahead_of_the_feed_stays_there():
+    """A scan may read a commit before the feed tells of it."""
+    store, told = told_store()
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        assert listed(store)[0][2] == 1
+        told.tell = lambda _: ChangePage([], "1")
+        store.append_user_message("a", "2")
+        store.append_user_message("a", "3")
+        refresh, _ = store._index._working_parts()
+        refresh.scan(store._index._open())
+        assert listed(store)[0][2] == 3
+        told.tell = lambda changes: changes(limit=1)  # the older of the two, and no more
+        assert listed(store)[0][2] == 3
+        told.tell = None
+        agrees(store)
+
+
+def test_a_gap_demands_a_scan():
+    store, told = told_store()
+    with store:
+        for name in "abc":
+            store.append_user_message(name, "1", user_id="ada")
+        store.list_sessions()
+        store.append_user_message("a", "2")
+        store.delete_session("b")
+
+        def gap(changes: Callable[..., ChangePage]) -> ChangePage:
+            page = changes()
+            told.tell = None
+            return ChangePage([], page.cursor, gap=True)
+
+        told.tell = gap
+        agrees(store)
+
+
+def test_an_expired_cursor_demands_a_scan():
+    store, told = told_store()
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.list_sessions()
+        store.append_user_message("b", "2", user_id="ada")
+
+        def expired(changes: Callable[..., ChangePage]) -> ChangePage:
+            told.tell = None
+            raise CursorExpiredError("gone", hint="h", cursor="1", oldest=changes().cursor)
+
+        told.tell = expired
+        agrees(store)
+
+
+def test_a_feed_that_was_cut_back(folder: Path):
+    """A power cut took lines that the index has seen already."""
+    store, told = told_store(folder)
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.list_sessions()
+        with store._index._open().writing() as connection:
+            connection.execute("UPDATE feed SET cursor = '7-77-00000000'")
+        store.append_user_message("a", "2")
+        store._index._open().cursor = "7-77-00000000"
+        agrees(store)
+        assert told._engine.changes(store._index._open().cursor, limit=1).changes == []
+
+
+def test_what_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
+    store, told = told_store(folder)
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.checkpoint()
+        store.reindex()
+        (before,) = (store.read("sessions", "a"),)
+        path = folder / "sessions" / "a.json"
+        told.tell = lambda _: ChangePage([], at)  # or the system would tell of the edit
+        at = store._index._open().cursor
+        path.write_text(path.read_text().replace("ada", "bob"))
+        told.settles = False
+        refresh, _ = store._index._working_parts()
+        refresh.scan(store._index._open())
+        refresh.scan(store._index._open())
+        assert told.noticed == [("a", before.version)] * 2
+        told.settles = True
+        refresh.scan(store._index._open())
+        refresh.scan(store._index._open())
+        assert told.noticed == [("a", before.version)] * 3
+        assert listed(store)[0][1] == "bob"
+
+
+def test_a_commit_during_a_scan_is_no_edit(folder: Path):
+    store, told = told_store(folder)
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.list_sessions()
+        told.meanwhile = lambda: store.append_user_message("a", "2")
+        refresh, _ = store._index._working_parts()
+        refresh.scan(store._index._open())
+        assert told.noticed == []
+        agrees(store)
+
+
+def test_missed_edits_start_another_scan(folder: Path):
+    store, told = told_store(folder)
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.list_sessions()
+        assert store._index._scanned.wait(10)
+        scans: list[object] = []
+        refresh, _ = store._index._working_parts()
+        scan = refresh.scan
+        refresh.scan = lambda *args, **options: (scans.append(1), scan(*args, **options))[1]
+
+        def missed(changes: Callable[..., ChangePage]) -> ChangePage:
+            told.tell = None
+            page = changes()
+            return ChangePage(page.changes, page.cursor, edits_missed=True)
+
+        told.tell = missed
+        store.list_sessions()
+        store._index._thread.join(10)
+        assert scans == [1]
+
+
+def test_memory_needs_no_thread():
+    store = StateStore.on(MemoryEngine(), "memory:")
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        agrees(store)
+        assert store._index._thread is None
