@@ -45,9 +45,10 @@ def undo(args: argparse.Namespace) -> None:
     if args.json:
         render.json_line({"document": str(place), "kind": kind, "version": version})
     elif deleted:
-        print(f"{place}: it was not there, and is deleted")
+        print(f"{place}: deleted, as it was not there then")
     else:
-        print(f"{place}: as it was, now version {version}")
+        state = "the state before" if args.to is None else args.to
+        print(f"{place}: back at {state}, now version {version}")
 
 
 def fork(args: argparse.Namespace) -> None:

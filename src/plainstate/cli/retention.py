@@ -42,11 +42,10 @@ def prune(args: argparse.Namespace) -> int:
         "user_id": args.user,
     }
     asks = not (args.yes or args.dry_run)
-    if asks:
-        inputs.need_consent("prune")
     with places.existing_store(args) as store:
         if asks:
             plan = store.prune_sessions(**rules, dry_run=True)
+            inputs.need_consent("prune")
             if plan.sessions and not _agreed(plan):
                 return _DECLINED
         report = store.prune_sessions(**rules, dry_run=args.dry_run)
@@ -110,7 +109,7 @@ def trash(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses options that would mean nothing."""
-    if args.run is not None and args.restore is None:
+    if args.of_run is not None and args.restore is None:
         raise errors.UsageError("--run is for --restore", hint="Add --restore ID.")
     if not args.empty and (args.older_than is not None or args.dry_run or args.yes):
         raise errors.UsageError(
@@ -119,7 +118,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _restore(store: StateStore, args: argparse.Namespace) -> int:
-    commit = store.restore_session(args.restore, run=args.run)
+    commit = store.restore_session(args.restore, run=args.of_run)
     if args.json:
         render.json_line({"session": args.restore, "restored": True, "version": commit.version})
     else:
@@ -130,10 +129,9 @@ def _restore(store: StateStore, args: argparse.Namespace) -> int:
 def _empty(args: argparse.Namespace) -> int:
     before = None if args.older_than is None else _ago(args.older_than)
     asks = not (args.yes or args.dry_run)
-    if asks:
-        inputs.need_consent("trash --empty")
     with places.existing_store(args) as store:
         if asks:
+            inputs.need_consent("trash --empty")
             plan = store.empty_trash(older_than=before, dry_run=True)
             count = render.plural(len(plan.sessions), "session")
             question = f"Delete {count} ({render.size(plan.bytes)}) for good?"

@@ -43,7 +43,7 @@ def _contents(found: StoreStats) -> Iterator[tuple[str, str, str]]:
     yield "messages", f"{found.messages:,}", ""
     yield "users", f"{found.users:,}", ""
     yield "damaged documents", f"{found.damaged:,}", ""
-    yield "documents with words that search has not read yet", f"{found.unread:,}", ""
+    yield "documents not searchable yet", f"{found.unread:,}", ""
     size = "" if found.files is None else render.size(found.files.trash_bytes)
     yield "sessions in the trash", f"{found.trashed:,}", size
 
