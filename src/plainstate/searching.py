@@ -109,6 +109,13 @@ class SearchMethods:
         """The categories that hold documents, sorted."""
         return [category for category, _ in self._index.categories()]
 
+    def count_documents(self) -> dict[str, int]:
+        """How many documents each category holds; the categories are sorted.
+
+        Cost: the same for any number of documents.
+        """
+        return dict(self._index.categories())
+
     def search(
         self,
         text: str,
