@@ -63,7 +63,7 @@ def read_all(store: StateStore) -> dict[str, object]:
     return found
 
 
-OTHER = (".plainstate/lock", ".plainstate/writers", ".plainstate/feed")
+OTHER = (".plainstate/lock", ".plainstate/writers", ".plainstate/feed", ".plainstate/index-")
 """Files that hold nothing of the state."""
 
 
