@@ -302,8 +302,8 @@ def test_a_dead_writers_list_is_emptied_before_it_is_told(monkeypatch):
 
 
 def test_only_the_newest_version_is_told_for_a_dead_writer(monkeypatch):
-    def newest(reading, told, *, complete):
-        lines = untold(reading, told, complete=complete)
+    def newest(reading, told, **options):
+        lines = untold(reading, told, **options)
         return lines if told and lines and told[-1][0] < lines[0].seq else []
 
     monkeypatch.setattr(document_module, "untold", newest)
