@@ -78,6 +78,7 @@ def _check_document(
     told = {(line.seq, line.version) for line in lines}
     # what an edit made, or a write of which nobody knew whether it did, has no id
     nameless = run.edited or any("(unknown)" in said for said in run.said)
+    nameless = nameless or not all(map(is_public, run.documents))  # moved by way of the trash
     for line in lines:
         true = (line.seq, line.version) in committed or line.version is None
         true = true or known.get(line.tx_id) == line.version
