@@ -233,9 +233,7 @@ def _add_retention(verbs: _Verbs) -> None:
     what = trash.add_mutually_exclusive_group()
     what.add_argument("--restore", metavar="ID", help="move this one back")
     what.add_argument("--empty", action="store_true", help="delete them for good")
-    trash.add_argument(
-        "--run", dest="of_run", metavar="RUN", help="which, where --restore could mean several"
-    )
+    trash.add_argument("--run", dest="of_run", metavar="RUN", help="which of several")
     trash.add_argument(
         "--older-than",
         metavar="AGE",
