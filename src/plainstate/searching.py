@@ -12,6 +12,7 @@ from plainstate.session import SessionSummary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from plainstate.engines.base import Engine
     from plainstate.index import Index
     from plainstate.index.catalog import SessionRow
     from plainstate.types import Kind, SearchHit
@@ -23,6 +24,7 @@ class SearchMethods:
     """Lists and search.  Each includes every commit that was acknowledged before the call."""
 
     _index: Index
+    _engine: Engine
 
     def list_sessions(
         self,
