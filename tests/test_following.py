@@ -130,14 +130,14 @@ def test_a_gap_in_the_feed_is_told(monkeypatch):
         pages = iter(
             [
                 ChangePage([], "0", gap=True),
-                ChangePage([], "0", edits_missed=True),
-                ChangePage([change], "1", gap=True),
+                ChangePage([change], "1", gap=True, edits_missed=True),
+                ChangePage([change], "1"),
             ]
         )
         with monkeypatch.context() as patch:
             patch.setattr(store._engine, "changes", lambda *_, **__: next(pages))
             assert watch.next(0) is None
-            page = store.changes(category="c", limit=1)
+            page = store.changes(limit=2)
         assert watch.gap
         assert (page.gap, page.edits_missed) == (True, True)
 

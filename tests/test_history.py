@@ -171,6 +171,21 @@ def test_a_damaged_document_is_deleted_all_the_same(store, tmp_path):
         store.read("c", "d", at=2)
 
 
+def test_the_state_before_a_broken_edit_is_read(store, tmp_path):
+    five_states(store)
+    store.checkpoint()
+    (tmp_path / "c/d.json").write_text('{"n": [1}')
+    with pytest.raises(DamagedError):
+        store.load_json("c", "d")
+    for at in (2, 4):
+        assert store.read("c", "d", at=at).value["n"] == FIVE[at]
+    with pytest.raises(DamagedError):
+        store.read("c", "d", at=6)
+    store.delete_file("c", "d")
+    store.undo("c", "d", to=5)
+    assert store.load_json("c", "d")["n"] == FIVE[5]
+
+
 def test_what_a_program_without_history_folds_is_a_gap(store, tmp_path):
     store.save_json("c", "d", {"n": [1]})
     store.close()

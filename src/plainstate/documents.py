@@ -366,13 +366,7 @@ class DocumentMethods:
     def _present(self, category: str, name: str, kind: Kind | None) -> list[DocumentId]:
         kinds = _KINDS if kind is None else (kind,)
         wanted = [document_id(category, name, one) for one in kinds]
-        return [document for document in wanted if self._is_there(document)]
-
-    def _is_there(self, document: DocumentId) -> bool:
-        try:
-            return self._engine.read(document) is not None
-        except (DamagedError, EditConflictError):
-            return True  # what cannot be read is not absent
+        return [document for document in wanted if _is_there(self._engine, document)]
 
 
 def document_id(category: str, name: str, kind: Kind) -> DocumentId:
@@ -395,13 +389,19 @@ def with_past(engine: Engine, category: str, name: str, kind: Kind | None) -> Do
         UsageError: a `.md` and a `.json` fit, and `kind` does not choose.
     """
     ids = [document_id(category, name, one) for one in ((kind,) if kind else _KINDS)]
+    if kind is None:
+        living = [one for one in ids if _is_there(engine, one)]
+        ids = living or [one for one in ids if engine.since(one, None)] or ids[:1]
     if len(ids) > 1:
-        known = [one for one in ids if engine.since(one, None)]
-        living = [one for one in known if engine.read(one) is not None]
-        ids = living or known or ids[:1]
-        if len(ids) > 1:
-            raise _ambiguous(category, name)
+        raise _ambiguous(category, name)
     return ids[0]
+
+
+def _is_there(engine: Engine, document: DocumentId) -> bool:
+    try:
+        return engine.read(document) is not None
+    except (DamagedError, EditConflictError):
+        return True  # what cannot be read is not absent
 
 
 def _patching(document: DocumentId, operations: Patch) -> PatchMaker:

@@ -10,11 +10,12 @@ import pytest
 import scenarios
 from explore import faults, judge, kills, power_cuts
 from feeds import all_changes, check_feed
-from harness import Run, Violation
-from scenarios import SCENARIOS, A
+from harness import Run, Violation, same_every_time
+from scenarios import SCENARIOS, A, B
 
 import plainstate.engines.file.feed as feed_module
-from plainstate.testing.crashfs import CrashFileSystem
+from plainstate.errors import StorageError
+from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 
 CUT = [
     scenarios.create_by_append,
@@ -103,29 +104,141 @@ def test_a_failed_call_loses_no_line(scenario):
         judge(run, run.disk, scenario, use=run.engine("a"), follow=check_feed)
 
 
-def test_a_feed_that_cannot_be_written_stops_nobody():
+def kills_of_reader(scenario, run_reader):
+    """The writer is killed at every call; who tells for it is killed at its n-th call."""
     for at in range(1, 40):
-        disk = CrashFileSystem()
-        run = Run(disk)
-        run.append(A, "one;")
-        engine = run.engine("a")
-        feed = engine._feed
-        write, count = feed._append, 0
+        was_cut = False
+        for run in kills(scenario):
+            process = run.disk.spawn()
+            process.crash_at(at)
+            with same_every_time():
+                try:
+                    run_reader(run.open_engine(process))
+                except PowerCut:
+                    was_cut = True
+            process.kill()
+            yield run
+        if not was_cut:
+            return
 
-        def failing(data: bytes, at: int = at) -> None:
-            nonlocal count
-            count += 1
-            raise OSError(errno.EIO, "no feed")
 
-        feed._append = failing
-        for number in range(at % 5 + 1):
+def check_kills_of_reader(scenario):
+    for run in kills_of_reader(scenario, all_changes):
+        judge(run, run.disk.spawn(), scenario, follow=check_feed)
+
+
+@pytest.mark.parametrize("scenario", [scenarios.create_by_append, scenarios.batch], **ids)
+def test_who_tells_for_a_killed_writer_is_killed_too(scenario):
+    check_kills_of_reader(scenario)
+
+
+def check_idle_writer():
+    """A writer pauses while another one fills segments, and a follower passes them."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    with pytest.MonkeyPatch.context() as patch, same_every_time():
+        patch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
+        patch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
+        run.append(A, "idle writer's;", by="idle")
+        for number in range(8):
+            run.append(B, f"{number};")
             run.append(A, f"{number};")
-        assert count
-        feed._append = write
-        if at % 2:
-            run.close()
-            engine = run.open_engine(disk.spawn())
+        reader = run.open_engine(disk.spawn())
+        seen = all_changes(reader)
+        run.append(A, "awake again;", by="idle")
         try:
-            check_feed(run, engine, strict=True)
+            check_feed(run, reader, strict=True, seen=seen)
+            check_feed(run, reader, strict=True)  # who comes later reads the old segments, too
         except AssertionError as error:
             raise Violation(str(error)) from error
+    assert len(run.engine("a")._feed.segments()) > 3
+
+
+@pytest.mark.parametrize("others_go_on", [False, True])
+def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
+    """Its line stands behind a full segment, which the follower has left."""
+    monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
+    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
+    disk = CrashFileSystem()
+    run = Run(disk)
+    process = disk.spawn()
+    run.use("killed", run.open_engine(process))
+    run.append(A, "one;", by="killed")
+    for number in range(4):
+        run.append(B, f"{number};")
+    reader = run.open_engine(disk.spawn())
+    seen = all_changes(reader)
+    looks = iter([True])  # as if the segment became full right behind this look
+
+    def is_open() -> bool:
+        if next(looks, False):
+            return True
+        raise PowerCut
+
+    run.engine("killed")._feed._is_open = is_open
+    with pytest.raises(PowerCut):
+        run.append(A, "stray;", by="killed")
+    process.kill()
+    if others_go_on:
+        monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 1 << 20)
+        run.possible = run.possible[-1:]
+        run.append(A, "another process;")
+    seen += all_changes(reader, seen[-1].cursor)
+    assert {change.seq for change in seen if change.document == A} == set(
+        range(1, 3 + others_go_on)
+    )
+    check_feed(run, reader, seen=seen)
+
+
+def test_an_idle_writer_wakes_up_after_segments_became_full():
+    check_idle_writer()
+
+
+def test_a_feed_that_cannot_be_written_stops_nobody():
+    """Its lines wait in memory until it can."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;")
+    feed = run.engine("a")._feed
+    write, feed._append = feed._append, failing
+    for number in range(3):
+        run.append(A, f"{number};")
+        run.append(B, f"{number};")
+    run.checkpoint()
+    assert [change.seq for change in all_changes(run.open_engine(disk.spawn()))] == [1]
+    feed._append = write
+    check_feed(run, run.engine("a"), strict=True)
+
+
+def test_a_feed_that_cannot_be_written_until_the_end_is_made_good_by_a_successor():
+    """What was folded is told by its newest state only."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;")
+    run.engine("a")._feed._append = failing
+    for number in range(3):
+        run.append(A, f"{number};")
+        run.append(B, f"{number};")
+    with pytest.raises(StorageError):
+        run.engine("a").close()  # says so, and leaves its entry among the writers
+    told = [(change.document, change.seq) for change in all_changes(run.open_engine(disk.spawn()))]
+    assert told == [(A, 1), (A, 4), (B, 3)]
+
+
+def failing(data: bytes) -> None:
+    del data
+    raise OSError(errno.EIO, "no feed")
+
+
+def test_a_late_line_does_not_end_the_story_of_its_document():
+    """Another process could write meanwhile: its line is told once more behind the late one."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;", by="a")
+    feed = run.engine("a")._feed
+    write, feed._append = feed._append, failing
+    run.append(A, "late;", by="a")
+    run.append(A, "other process;", by="b")
+    feed._append = write
+    told = [(change.seq) for change in all_changes(run.engine("a"))]
+    assert told == [1, 3, 2, 3]

@@ -3,7 +3,7 @@
 import pytest
 import scenarios
 from explore import go_on_without_history, judge, kills_then_power_cuts, power_cuts
-from harness import Violation
+from harness import Violation, mute_feed
 from msgspec.structs import replace
 
 import plainstate.engines.file.history as history_module
@@ -17,6 +17,12 @@ from plainstate.engines.file.history import History, HistoryFile
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.types import Commit
+
+
+@pytest.fixture(autouse=True)
+def _without_feed(monkeypatch):
+    """Its unsynced lines would crowd out what else a power cut can leave."""
+    mute_feed(monkeypatch)
 
 
 def nothing(*args, **kwargs):

@@ -328,3 +328,90 @@ def test_folding_in_the_background_while_others_append(path):
         seqs = [seq for worker in (*quiet, *busy) for _, seq, _ in worker.finish()]
     assert sorted(seqs) == list(range(1, 241))
     check_session(path, {"w0": 80, "w1": 80, "w2": 80})
+
+
+def test_a_killed_follower_goes_on_and_sees_every_commit_in_order(path):
+    """Two writers fill two sessions; the follower is killed again and again."""
+    chance = random.Random(11)
+    rounds, share = 8, 20
+    with crew_on(path, fold_floor=FLOOR) as crew:
+        (first,) = crew.ready(("follow", "f"))
+        assert first.answer() == "watching"
+        writers = crew.ready(("append", "s0", "w0"), ("append", "s1", "w1"))
+        seen: list[list[tuple[str, int]]] = []
+        follower = first
+        for turn in range(rounds):
+            follower.order()
+            for writer in writers:
+                writer.order([turn * share, (turn + 1) * share])
+            lead = [follower.answer() for _ in range(chance.randrange(share))]
+            seen.append([*lead, *follower.kill()])
+            follower = crew.hire("follow", "f")
+            assert (follower.answer(), follower.answer()) == ("ready", "watching")
+        for writer in writers:
+            writer.finish()
+        expected = {(f"sessions/{one}", n) for one in ("s0", "s1") for n in range(1, 161)}
+        follower.order()
+        last: list[tuple[str, int]] = []
+        while not expected <= {tuple(one) for part in [*seen, last] for one in part}:
+            last.append(follower.answer())
+        seen.append([*last, *follower.finish()])
+    for part in seen:
+        for session in ("s0", "s1"):
+            numbers = [seq for document, seq in part if document == f"sessions/{session}"]
+            assert numbers == sorted(numbers)
+            begun_at = numbers[0] if numbers else 0
+            assert sorted(set(numbers)) == list(range(begun_at, begun_at + len(set(numbers))))
+    with open_store(path) as store:
+        (saved,) = store.followers()
+        assert saved.cursor == store.changes("latest").cursor
+
+
+def test_pruning_beside_writers_loses_no_message(path):
+    """Each acknowledged message is in its session or in the trash, once."""
+    with crew_on(path, fold_floor=FLOOR) as crew:
+        writers = crew.ready(("append", "s", "w0"), ("append", "s", "w1"))
+        pruners = crew.ready(("prune",), ("prune",))
+        for worker in pruners:
+            worker.order()
+        for worker in writers:
+            worker.order([0, 150])
+        for worker in writers:
+            worker.finish()
+        for worker in pruners:
+            worker.finish()
+    with open_store(path) as store:
+        store.prune_sessions(keep_last=0)
+        messages = []
+        for trashed in reversed(store.trash()):
+            store.restore_session("s", run=trashed.run)
+            messages += contents(store, "s")
+            store.delete_session("s")
+    for writer in ("w0", "w1"):
+        numbers = [number for name, number in messages if name == writer]
+        assert sorted(numbers) == list(range(150))
+
+
+def test_a_killed_prune_is_gone_on_with(path):
+    """Wherever it was killed, each session is in one place, and the next run does the rest."""
+    names = [f"s-{number}" for number in range(30)]
+    with open_store(path) as store:
+        for name in names:
+            store.append_user_message(name, name, user_id="ada")
+    chance = random.Random(5)
+    for _ in range(6):
+        with crew_on(path) as crew:
+            (worker,) = crew.ready(("prune",))
+            worker.order()
+            time.sleep(chance.uniform(0.01, 0.1))
+            worker.kill()
+        with open_store(path) as store:
+            living = store.list_category("sessions")
+            assert sorted([*living, *(one.id for one in store.trash())]) == sorted(names)
+            for name in living:
+                assert store.load_session(name).turns()[0].content == name
+    with open_store(path) as store:
+        store.prune_sessions(keep_last=0)
+        for name in names:
+            store.restore_session(name)
+        assert sorted(store.list_category("sessions")) == sorted(names)

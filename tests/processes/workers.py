@@ -4,6 +4,7 @@ A worker reads orders from its standard input, one JSON value a line, and answer
 of JSON for each thing that it knows to be done.  Whatever it raises ends it with code 1.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -188,6 +189,29 @@ def open_and_close(store: StateStore, name: str, times: str) -> None:
         say("done")
 
 
+def follow(store: StateStore, name: str) -> None:
+    """Tells every change from the first order to the end of orders."""
+    with store.watch(follower=name) as watch:
+        say("watching")
+        next(orders())
+        while told_to_go_on():
+            change = watch.next(0.1)
+            if change is not None:
+                say([str(change.document), change.seq])
+
+
+def prune(store: StateStore) -> None:
+    """Prunes and restores all that there is, from the first order to the end of orders."""
+    next(orders())
+    moved = 0
+    while told_to_go_on():
+        for session in store.prune_sessions(keep_last=0).sessions:
+            with contextlib.suppress(errors.AlreadyExistsError, errors.NotFoundError):
+                store.restore_session(session.id)
+                moved += 1
+    say(moved)
+
+
 TASKS = {
     task.__name__: task
     for task in (
@@ -197,10 +221,12 @@ TASKS = {
         compare_and_set,
         delete,
         die_before_rename,
+        follow,
         get_or_create,
         hold,
         increment,
         open_and_close,
+        prune,
         read,
         rename,
     )

@@ -48,6 +48,7 @@ __all__ = [
     "point_of",
     "state_after",
     "step_of",
+    "steps_behind",
     "transactions",
     "unkept",
     "whole",
@@ -146,11 +147,27 @@ def encode(lines: Iterable[Line], *, previous: int, synced: int | None = None) -
     return b"".join(data), check
 
 
-def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) -> Journal[Line]:
-    """Reads the lines of a history file; arguments, result and errors as of `record.parse`."""
+def parse(
+    data: bytes, *, path: str, previous: int = 0, line_number: int = 1, ends: bool = False
+) -> Journal[Line]:
+    """Reads the lines of a history file; result and errors as of `record.parse`.
+
+    Args:
+        data: as there, and the others, too.
+        path: for messages.
+        previous: `sum` of the line before.
+        line_number: of the first line.
+        ends: decode the first and the last line only; a writer needs no more.
+    """
+
+    def decode(lines: list[bytes]) -> list[Line]:
+        numbered = list(enumerate(lines, line_number))
+        wanted = [*numbered[:1], *numbered[1:][-1:]] if ends else numbered
+        return [_decode(line, path, at) for at, line in wanted]
+
     return parse_lines(
         data,
-        lambda lines: [_decode(line, path, at) for at, line in enumerate(lines, line_number)],
+        decode,
         _synced,
         path=path,
         previous=previous,
@@ -181,13 +198,9 @@ def unkept(
     Returns:
         Lines to append; a base first where they do not continue what is kept.
     """
-    lines: list[Line] = []
-    for before, record in pairwise(records):
-        if isinstance(record, TransactionRecord) and point_of(before) == kept:
-            lines.append(step_of(record))
-            kept = point_of(record)
+    lines: list[Line] = [*steps_behind(kept, records)]
     end = Point(basis.seq, basis.version)
-    if kept == end:
+    if end == (point_of(lines[-1]) if lines else kept):
         return lines
     if basis.kind == "edited":
         if snapshot is not None and not basis.waiting:
@@ -195,6 +208,16 @@ def unkept(
         base = whole(document, end, None if end.version is None else value)
         return [*lines, msgspec.structs.replace(base, action="edit")]
     return [*lines, *_afresh(document, records, basis, snapshot)]
+
+
+def steps_behind(kept: Point | None, records: Sequence[Record]) -> list[Step]:
+    """The transactions of the journal that continue what is kept."""
+    steps = []
+    for before, record in pairwise(records):
+        if isinstance(record, TransactionRecord) and point_of(before) == kept:
+            steps.append(step_of(record))
+            kept = point_of(record)
+    return steps
 
 
 def newest_lines(lines: Sequence[Line], limit: int) -> list[Line]:

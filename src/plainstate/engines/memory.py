@@ -181,6 +181,9 @@ class MemoryEngine:
             goal.transactions = [*source.transactions, renamed]
             source.transactions = []
             self._commit(document, source, DELETION, self._make_id(), moved=target)
+            if not is_public(document):  # nobody asks for such a name again
+                with self._mutex:
+                    del self._documents[document]
             return moved
 
     def lock(self, document: DocumentId) -> LockedMemory:

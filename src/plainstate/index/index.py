@@ -31,6 +31,9 @@ _DELAY_S: Final = 0.2
 _PATIENCE_S: Final = 0.05
 """How long the first list waits for the scan: long enough for a small store."""
 
+_TIDY_S: Final = 0.02
+"""How long closing waits for a scan to end."""
+
 _PAUSE_S: Final = 0.002
 """Between two chunks of a scan in the background, so that it does not hold up others."""
 
@@ -239,7 +242,7 @@ class Index:
         self._closed.set()
         self._hurry.set()
         if self._thread is not None:
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_TIDY_S)  # it ends by itself, wherever it is
         with self._opening:
             if self._database is not None:
                 self._database.close()
@@ -279,7 +282,7 @@ class Index:
     def _freshen(self, database: Database) -> None:
         refresh, _ = self._working_parts()
         self.start()
-        if not self._scanned.is_set() and self._thread is not None:
+        if self._thread is not None and not self._hurry.is_set():  # the first question
             self._hurry.set()
             self._scanned.wait(_PATIENCE_S)
         if self._error is not None:

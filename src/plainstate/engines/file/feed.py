@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -48,10 +49,13 @@ class Told(msgspec.Struct, frozen=True):
 
     Attributes:
         lines: of each document, number and version of each line, oldest first.
+        unsure: of these, the ones that its writer may have put behind a full segment, and was
+            killed before it looked again: readers may have missed them.
         complete: this is all that the feed ever told, not only its newest part.
     """
 
     lines: dict[DocumentId, list[tuple[int, str | None]]]
+    unsure: dict[DocumentId, list[tuple[int, str | None]]]
     complete: bool
 
 
@@ -115,17 +119,21 @@ class Feed:
                 self._rotate()
 
     def _append(self, data: bytes) -> None:
-        fs = self._disk.fs
         while True:
+            if self._fd >= 0 and not self._is_open():
+                self._leave()  # else this line could stand before an earlier one of its document
             if self._fd < 0:
                 self._enter()
-            written = fs.write(self._fd, data)
-            if written < len(data):
-                continue  # the whole once more: others may have written behind the part
-            status = fs.stat(self._path)
-            if status is not None and status.st_ino == self._inode:
+            written = self._disk.fs.write(self._fd, data)
+            # a part: the whole once more, as others may have written behind it;
+            # full meanwhile: readers may be past this segment
+            if written == len(data) and self._is_open():
                 return
-            self._leave()  # it became full meanwhile, and readers may be past it
+
+    def _is_open(self) -> bool:
+        """Whether the segment at hand still has its name."""
+        status = self._disk.fs.stat(self._path)
+        return status is not None and status.st_ino == self._inode
 
     def _enter(self) -> None:
         """Opens the open segment with the highest number; creates one where there is none."""
@@ -232,15 +240,25 @@ class Feed:
             if number and size > FEED_BYTES:
                 break
             files.append(segment)
-        told: dict[DocumentId, list[tuple[int, str | None]]] = {one: [] for one in documents}
+        told = Told(
+            {one: [] for one in documents},
+            {one: [] for one in documents},
+            complete=not files or files[-1].number == 1,
+        )
         for segment in reversed(files):
             file = self._disk.read_file(segment.path)
             if file is None:  # it became full meanwhile
                 return self.told(documents)
-            for change in feed.parse(file.data, Cursor(segment.number), len(file.data)).changes:
-                if change.document in told:
-                    told[change.document].append((change.seq, change.version))
-        return Told(told, complete=not files or files[-1].number == 1)
+            changes = feed.parse(file.data, Cursor(segment.number), len(file.data)).changes
+            for document, run in groupby(changes, lambda change: change.document):
+                if document in told.lines:
+                    lines = [(change.seq, change.version) for change in run]
+                    told.lines[document] += lines
+                    if segment is not files[0]:
+                        told.unsure[document] = lines  # the last of its lines there
+                    elif told.unsure[document] == lines:
+                        told.unsure[document] = []
+        return told
 
     def last_version(self, document: DocumentId) -> str | None:
         """What the newest segment told last about a document, as `notice` takes it."""

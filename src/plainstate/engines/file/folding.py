@@ -21,7 +21,7 @@ from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
 from plainstate.limits import FOLD_FLOOR_BYTES
-from plainstate.types import Commit, action_of
+from plainstate.types import Commit, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,9 +130,12 @@ class Folding(DocumentState):
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
-            self._put_resting(self._make_head(seq, None, None, None))  # or it seems removed by hand
+            if is_public(self.id):  # or it seems removed by hand
+                self._put_resting(self._make_head(seq, None, None, None))
         with self._postponing():
             self._history.forget()
+            if not is_public(self.id):
+                self._forget_head()  # nobody asks for such a name again
         return Commit(head.seq, str(head.version), tx_id)
 
     def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
@@ -300,16 +303,19 @@ class Folding(DocumentState):
         if fs.stat(self._snapshot_path) is not None:
             fs.unlink(self._snapshot_path)
             self.sync_folder()
-        resting = self._disk.resting(self.id)
-        if fs.stat(resting) is not None:
-            fs.unlink(resting)
-            fs.sync_folder(resting.rpartition("/")[0])
+        self._forget_head()
         self.close()
         if fs.stat(self._disk.journal(self.id)) is not None:
             fs.unlink(self._disk.journal(self.id))
             self.sync_folder()
         self.has_journal = False
         self._disk.remove_folders(self.id)
+
+    def _forget_head(self) -> None:
+        resting = self._disk.resting(self.id)
+        if self._disk.fs.stat(resting) is not None:
+            self._disk.fs.unlink(resting)
+            self._disk.fs.sync_folder(resting.rpartition("/")[0])
 
     def _put_resting(self, head: HeadRecord) -> None:
         folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -19,7 +19,13 @@ from plainstate.core.record import TransactionRecord
 from plainstate.engines.file.disk import SUFFIXES
 from plainstate.engines.file.journal_file import LineFile
 from plainstate.engines.file.reader import read_document
-from plainstate.errors import ForeignJournalError, NotFoundError, OutcomeUnknownError
+from plainstate.errors import (
+    DamagedError,
+    EditConflictError,
+    ForeignJournalError,
+    NotFoundError,
+    OutcomeUnknownError,
+)
 from plainstate.types import State, Transaction, is_public
 
 if TYPE_CHECKING:
@@ -38,8 +44,7 @@ class HistoryFile(LineFile[Line]):
     """An open history file."""
 
     def _parse(self, data: bytes) -> Journal[Line]:
-        previous, number = self.check, self._lines + 1
-        return history.parse(data, path=self._shown, previous=previous, line_number=number)
+        return history.parse(data, path=self._shown, previous=self.check, ends=True)
 
 
 class History:
@@ -270,9 +275,15 @@ def read_at(disk: Disk, document: DocumentId, at: int) -> State | None:
     if at == reading.basis.seq:
         value, version = reading.value(disk, document), reading.basis.version
         return None if version is None else State(value, at, version)
-    state = state_after(_past(disk, document, reading, []), at)
-    if state == "unkept":
-        state = state_after(_past(disk, document, reading, _kept_lines(disk, document)), at)
+    try:
+        state = state_after(_past(disk, document, reading, []), at)
+        if state == "unkept":
+            state = state_after(_past(disk, document, reading, _kept_lines(disk, document)), at)
+    except (DamagedError, EditConflictError):
+        # what was before an edit that cannot be read is what one looks for then
+        state = _before_edit(document, disk, reading, at)
+        if state == "unkept":
+            raise
     if state != "unkept":
         return state
     raise NotFoundError(
@@ -307,6 +318,19 @@ def _past(disk: Disk, document: DocumentId, reading: Reading, kept: list[Line]) 
     records = copy.deepcopy(reading.records) if combined else reading.records
     value = reading.value(disk, document) if combined else None
     return [*kept, *unkept(end, document, records, basis, snapshot, value)]
+
+
+def _before_edit(
+    document: DocumentId, disk: Disk, reading: Reading, at: int
+) -> State | Literal["unkept"] | None:
+    """A state before an edit by hand, if everything up to the edit is kept."""
+    kept = _kept_lines(disk, document)
+    lines: list[Line] = [*kept]
+    if kept:
+        lines += history.steps_behind(point_of(kept[-1]), read_document(disk, document).records)
+    if reading.basis.kind != "edited" or not lines or lines[-1].seq != reading.basis.seq - 1:
+        return "unkept"
+    return state_after(lines, at)
 
 
 def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:

@@ -99,6 +99,8 @@ async def changes_of_a_category_pass_over_others(kit: Kit) -> None:
     equal(_names(page), ["3", "4"])
     equal(len(await kit.store.changes(page.cursor)), 0)
     equal(len(await kit.store.changes(category="none")), 0)
+    page = await kit.store.changes(category="b", limit=100)
+    equal([len(page), len(await kit.store.changes(page.cursor))], [5, 0])
 
 
 @case()
