@@ -72,7 +72,7 @@ def test_rules(cli):
         ("--older-than", "-1d"),
         ("--older-than", "1y"),
         ("--older-than", "999999999w"),
-        ("--older-than", "99999w"),
+        ("--older-than", "999999w"),
         ("--keep-last", "-1"),
         ("--keep-last", "x"),
         ("--max-bytes", "500MB"),

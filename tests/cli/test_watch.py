@@ -37,7 +37,7 @@ def interrupt(process):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.startswith(b"plainstate: interrupted\n")
+    assert b"interrupted" in err
 
 
 def end_of(store):

@@ -7,8 +7,8 @@ import scenarios
 from explore import (
     cuts_in_recovery,
     edits_before_recovery,
+    go_on_without_history,
     judge,
-    nothing_is_kept_of_what_is_lost,
     power_cuts,
 )
 from harness import mute_feed
@@ -54,7 +54,7 @@ def test_power_cut_loses_the_newest_unsynced_writes_only(scenario):
 
 def test_history_never_knows_more_than_the_document():
     for run, image in power_cuts(scenarios.history_of_unsynced_appends, limit=400):
-        nothing_is_kept_of_what_is_lost(run, image)
+        go_on_without_history(run, image)
 
 
 @pytest.mark.parametrize("scenario", INTERRUPTED, ids=lambda scenario: scenario.__name__)

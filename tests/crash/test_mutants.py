@@ -2,7 +2,7 @@
 
 import pytest
 import scenarios
-from explore import judge, kills_then_power_cuts, power_cuts
+from explore import go_on_without_history, judge, kills_then_power_cuts, power_cuts
 from harness import Violation, mute_feed
 from msgspec.structs import replace
 
@@ -211,6 +211,12 @@ def test_a_whole_save_is_kept_by_the_next_writer_only(monkeypatch):
 def test_an_edit_is_kept_by_the_next_fold_only(monkeypatch):
     monkeypatch.setattr(FileDocument, "_keep_at_rest", nothing)
     expect_violation(scenarios.history_of_edits)
+
+
+def test_history_is_kept_before_its_transactions_are_durable(monkeypatch):
+    monkeypatch.setattr(FileDocument, "sync", nothing)
+    with pytest.raises(Violation):
+        for_all_cuts(go_on_without_history, scenarios.history_of_unsynced_appends)
 
 
 def test_history_of_a_dead_writer_is_trusted(monkeypatch):
