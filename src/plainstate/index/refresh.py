@@ -166,8 +166,8 @@ class Refresh:
         with self._scanning:
             if only_if_demanded and is_complete(database):
                 return 0
-            self.edits_missed.clear()
             self.catch_up(database)
+            self.edits_missed.clear()  # what was missed before this moment is seen now
             with database.reading() as connection:
                 demanded, scanned = connection.execute(
                     "SELECT demanded, scanned FROM feed"
