@@ -229,7 +229,8 @@ def wait_for_scan(store: StateStore, figures: Figures | None = None) -> None:
     """Until the scan behind the opening is done."""
     begun = time.perf_counter()
     store.list_sessions(limit=1)
-    store._index._scanned.wait()  # noqa: SLF001 - only a benchmark needs to know
+    store._index._hurry.set()  # noqa: SLF001 - only a benchmark needs to know
+    store._index._scanned.wait()  # noqa: SLF001
     if figures is not None:
         figures["scan behind the opening (s)"] = time.perf_counter() - begun
 

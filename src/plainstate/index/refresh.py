@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Refresh", "Stopped"]
 
-_PAGE: Final = 1000
-"""Changes of one transaction: others get in between."""
+_PAGE: Final = 4000
+"""Changes of one transaction: few enough for others to get in between, and so many that the many
+changes of a busy document are mostly taken in as one."""
 
 _CHUNK: Final = 500
 """Documents of a scan that are looked up together."""
