@@ -106,7 +106,7 @@ class SearchMethods:
             limit=_limit(limit),
             after=None if after is None else _text("after", after),
         )
-        if not found:
+        if not found and category not in self.count_documents():
             # nothing is known there: is it a folder at all, or a link or file in its place?
             next(iter(self._engine.documents(category)), None)
         return found

@@ -348,10 +348,46 @@ def test_a_page_is_read_from_its_index(query: tuple[str, tuple[object, ...]]):
 def test_names_are_read_from_their_index():
     connection = sqlite3.connect(":memory:")
     connection.executescript(schema.TABLES)
-    text = plan(connection, catalog.NAMES_QUERY, ("c", "json", "", "", "", 10))
+    text = plan(connection, catalog.NAMES_QUERY, ("c", "json", "", "", 10))
     connection.close()
     assert text.startswith("SEARCH documents USING COVERING INDEX")
     assert "TEMP B-TREE" not in text
+
+
+def test_a_late_page_of_names_costs_as_much_as_the_first():
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(schema.TABLES)
+    names = [(f"{number:04}",) for number in range(1000)]
+    connection.executemany(
+        "INSERT INTO documents(category, kind, name, stamp) VALUES('c', 'json', ?, 0)", names
+    )
+    steps = []
+
+    def cost(after: str | None) -> int:
+        steps.clear()
+        found = catalog.name_page(connection, "c", kind="json", prefix="0", limit=10, after=after)
+        assert found == [name for (name,) in names if name > (after or "")][:10]
+        return len(steps)
+
+    connection.set_progress_handler(lambda: steps.append(1), 1)
+    first = cost(None)
+    assert cost("0899") <= first
+    connection.close()
+
+
+def test_a_page_without_names_does_not_look_at_the_folder(tmp_path: Path):
+    with open_store(tmp_path) as store:
+        store.save_markdown("c", "a", "")
+        assert store.list_category("c") == ["a"]
+        looked = []
+        engine, documents = store._engine, store._engine.documents
+        engine.documents = lambda category: looked.append(category) or documents(category)
+        assert store.list_category("c", kind="json") == []
+        assert store.list_category("c", after="a") == []
+        assert store.list_category("c", prefix="b") == []
+        assert "c" not in looked
+        assert store.list_category("d") == []
+        assert "d" in looked
 
 
 def test_it_is_imported_when_it_is_asked(filled: Path):

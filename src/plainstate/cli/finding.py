@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from plainstate.cli import places, render
+from plainstate.cli.progress import patience
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +25,7 @@ def search(args: argparse.Namespace) -> int:
     Returns:
         1 if there are none, as grep(1) does, else 0.
     """
-    with places.existing_store(args) as store:
+    with places.existing_store(args) as store, patience():
         found = store.search(
             " ".join(args.text), category=args.category, user_id=args.user, limit=args.limit
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from plainstate import errors
 from plainstate.cli import places, render
+from plainstate.cli.progress import patience
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +41,7 @@ def _list_categories(args: argparse.Namespace) -> None:
             "--prefix, --limit and --after are for the documents of one category",
             hint="Name it: plainstate ls CATEGORY.",
         )
-    with places.existing_store(args) as store:
+    with places.existing_store(args) as store, patience():
         counts = store.count_documents()
     if args.json:
         for name, count in counts.items():
@@ -55,6 +56,8 @@ def _list_categories(args: argparse.Namespace) -> None:
 def _list_documents(args: argparse.Namespace, category: str) -> None:
     prefix, after = args.prefix or "", _after(args.after, category)
     with places.existing_store(args) as store:
+        with patience():
+            store.list_category(category, limit=1)
         count, last = 0, None
         for last in _documents(store, category, prefix, after, args.limit):
             count += 1
@@ -123,7 +126,7 @@ def sessions(args: argparse.Namespace) -> None:
     limit = args.limit
     if limit is None and lines is not None:
         limit = max(lines - 4, 5)  # the heads, the footer, the prompt
-    with places.existing_store(args) as store:
+    with places.existing_store(args) as store, patience():
         pages = _pages(store, args, None if limit is None else limit + 1)
         if args.json:
             for number, summary in enumerate(chain.from_iterable(pages)):

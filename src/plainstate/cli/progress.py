@@ -1,16 +1,45 @@
-"""Progress of long work, as the library's `progress=` tells it."""
+"""What is said while somebody waits: progress as the library tells it, or why it takes long."""
 
 from __future__ import annotations
 
+import sys
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plainstate.cli import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["progress"]
+__all__ = ["patience", "progress"]
+
+_PATIENCE_S: Final = 2.0
+"""Whoever waits longer wants to know what for."""
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """In `with`: says what a list or search waits for, if that takes long and a terminal looks.
+
+    Example:
+        >>> with patience():
+        ...     pass
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(_PATIENCE_S, _explain)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _explain() -> None:
+    print("the index is behind, and looks at every document first …", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainstate.cli import places, render
-from plainstate.cli.progress import progress
+from plainstate.cli.progress import patience, progress
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +19,7 @@ __all__ = ["checkpoint", "reindex", "resolve", "stats"]
 
 def stats(args: argparse.Namespace) -> None:
     """`plainstate stats`: what the store holds, and what that takes on disk."""
-    with places.existing_store(args) as store:
+    with places.existing_store(args) as store, patience():
         found = store.stats()
     if args.json:
         import msgspec

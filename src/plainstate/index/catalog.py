@@ -280,11 +280,13 @@ def name_page(
     after: str | None,
 ) -> list[str]:
     """Names in a category, sorted; each once, also where there are two kinds."""
+    # one lower bound, at which the search begins: right behind a name is the name with a NUL
+    first = prefix if after is None else max(prefix, after + "\0")
     names: set[str] = set()
     for one in _KINDS if kind is None else (kind,):
         found = connection.execute(
             NAMES_QUERY,
-            (category, one, prefix, prefix + "\U0010ffff", after or "", limit or -1),
+            (category, one, first, prefix + "\U0010ffff", limit or -1),
         )
         names.update(name for (name,) in found)
     return sorted(names)[:limit]
@@ -293,7 +295,7 @@ def name_page(
 # no name holds U+10FFFF: the range is that of the prefix
 NAMES_QUERY: Final = (
     "SELECT name FROM documents WHERE category = ? AND kind = ?"
-    " AND name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?"
+    " AND name >= ? AND name < ? ORDER BY name LIMIT ?"
 )
 
 
