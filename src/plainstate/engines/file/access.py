@@ -84,14 +84,15 @@ class Access:
         if self.lock_file is not None:
             return self.lock_file
         with self._mutex:
-            if self.lock_file is None:
-                layout.create_folders(self._disk)
-                if self._registration is None:
-                    self._registration = writers.Registration(self._disk, self._writer_id)
-                layout.write_format(self._disk)
-                self.lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
-                self._started()
-            return self.lock_file
+            if self.lock_file is not None:
+                return self.lock_file
+            layout.create_folders(self._disk)
+            if self._registration is None:
+                self._registration = writers.Registration(self._disk, self._writer_id)
+            layout.write_format(self._disk)
+            lock_file = self.lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
+        self._started()
+        return lock_file
 
     def borrow(self, document: DocumentId, *, internal: bool = False) -> Entry:
         """The document's entry, to be given back; `internal`: for the handle's own work."""

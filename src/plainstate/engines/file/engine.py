@@ -142,7 +142,7 @@ class FileEngine:
             lock_timeout_s,
             max_open_documents,
             self._mutex,
-            self._start_background,
+            self._begin_writing,
         )
         self._housekeeping = Housekeeping(
             self._access, self._disk, self._feed, quiet_fold_s, self._mutex, self._hurry
@@ -371,6 +371,7 @@ class FileEngine:
             if self._disk.fs.stat(self._disk.base) is None:
                 return 0
             self._access.start()
+            self._housekeeping.complete_feed_if_possible()
             return self._housekeeping.fold_all(list(layout.journals(self._disk)))
 
     def close(self) -> None:
@@ -395,7 +396,9 @@ class FileEngine:
             self._feed.close()
             self._access.let_go(clean=clean)
 
-    def _start_background(self) -> None:
+    def _begin_writing(self) -> None:
+        # first of all: a journal that is folded does not tell any more what dead writers did
+        self._housekeeping.complete_feed_if_possible()
         idle_s, busy_s = self._pauses_s
         self._background = Background(self._housekeeping.run, idle_s=idle_s, busy_s=busy_s)
 

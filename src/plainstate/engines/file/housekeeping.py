@@ -78,8 +78,7 @@ class Housekeeping:
                 self._access.attempt(document, lambda file: file.fold(rest=True))
             elif since.oldest < before:
                 self._access.attempt(document, self._fold_small)
-        with suppress(OSError):  # it is tried again
-            self.complete_feed()
+        self.complete_feed_if_possible()
 
     def fold_all(self, documents: list[DocumentId]) -> int:
         """Folds documents to rest; goes on after an error and raises the first one."""
@@ -121,6 +120,11 @@ class Housekeeping:
         self.clear_doubts()
         with writers.dead_writers(self._disk) as dead:
             self._tell_for(dead)
+
+    def complete_feed_if_possible(self) -> None:
+        """The same before documents are written or folded, which must not depend on it."""
+        with suppress(OSError):  # it is tried again
+            self.complete_feed()
 
     def clear_doubts(self) -> None:
         """Tells the feed what this handle could not tell in time."""

@@ -85,22 +85,27 @@ def _is_same(told: ToldLine, newest: _Commit) -> bool:
 
 
 def _commits(reading: Reading) -> list[_Commit]:
-    """All that the files still know of, by number; the newest is last.
-
-    Not what a head remembers of ids: behind a rename, they are those of the other name.
-    """
+    """All that the files still know of, by number; the newest is last."""
     basis, records = reading.basis, reading.records
     found: dict[int, _Commit] = {}
+    ids: dict[int, str] = {}
     for number, line in enumerate(records):
         if isinstance(line, TransactionRecord):
+            ids[line.seq] = line.tx
             found[line.seq] = _Commit(line.seq, None if line.deletes else line.version, line.tx)
         elif line.seq and _took_effect(reading, number):
-            tx = found[line.seq].tx if line.seq in found else ""
-            found[line.seq] = _Commit(line.seq, line.version, line.tx or tx)
+            # lower numbers in `recent` may, behind a rename, be those of the other name
+            remembered = (tx for tx, version in line.recent.items() if _seq_of(version) == line.seq)
+            ids[line.seq] = line.tx or ids.get(line.seq) or next(remembered, "")
+            found[line.seq] = _Commit(line.seq, line.version, ids[line.seq])
     last = found.get(basis.seq)
     if last is None or last.version != basis.version:
         found[basis.seq] = _Commit(basis.seq, basis.version, "")
     return [found[seq] for seq in sorted(found) if seq <= basis.seq]
+
+
+def _seq_of(version: str | None) -> int:
+    return 0 if version is None else int(version.partition("-")[0])
 
 
 def _took_effect(reading: Reading, number: int) -> bool:
