@@ -5,6 +5,8 @@ import errno
 import itertools
 import os
 import resource
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -328,3 +330,61 @@ def test_a_dead_writer_is_buried_though_its_document_is_out_of_reach(tmp_path: P
     with open_store(tmp_path) as store:
         store.save_json("d", "x", 2)
     assert list((tmp_path / ".plainstate" / "writers").iterdir()) == []
+
+
+# --- fork ---------------------------------------------------------------------------
+
+FORKS_INSIDE = """
+import os, sys, time
+from plainstate import open_store
+from plainstate.errors import UsageError
+
+store = open_store(sys.argv[1])
+store.save_json("c", "x", [])
+with store.transaction("c", "x") as document:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0) if sys.argv[2] == "leaves" else None
+        print(child, flush=True)
+        sys.stdin.readline()
+    elif sys.argv[2] == "leaves":
+        document.value.append("child")
+    else:
+        time.sleep(60)
+    document.value.append("parent")
+"""
+
+
+def fork_inside(folder: Path, child: str) -> subprocess.Popen[str]:
+    """A process that has forked inside a transaction, which it is still in."""
+    return subprocess.Popen(
+        [sys.executable, "-c", FORKS_INSIDE, str(folder), child],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_forked_child_does_not_give_back_its_parents_lock(tmp_path: Path):
+    with fork_inside(tmp_path, "leaves") as parent:
+        assert parent.stdout.readline()
+        with open_store(tmp_path, lock_timeout_s=0.1) as store:
+            assert store.load_json("c", "x") == []
+            with pytest.raises(LockTimeoutError):
+                store.save_json("c", "x", ["other"])
+            parent.communicate("\n")
+            assert store.load_json("c", "x") == ["parent"]
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path):
+    with fork_inside(tmp_path, "stays") as parent:
+        child = int(parent.stdout.readline())
+        try:
+            parent.kill()
+            parent.wait()
+            with open_store(tmp_path, lock_timeout_s=0.1) as store:
+                store.save_json("c", "x", ["other"])
+                assert store.stats().files.dead_writers == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
