@@ -3,17 +3,29 @@
 import asyncio
 import errno
 import itertools
+import os
+import resource
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import plainstate.engines.file.feed as feed_module
 from plainstate import AsyncStateStore, open_store
+from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
-from plainstate.errors import LockTimeoutError, OutcomeUnknownError, StorageError
+from plainstate.errors import (
+    CursorExpiredError,
+    LockTimeoutError,
+    OutcomeUnknownError,
+    StorageError,
+)
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import FaultyFileSystem
 from plainstate.types import DocumentId
@@ -225,3 +237,154 @@ def test_what_a_failed_sync_may_have_lost_is_made_good(machine: Machine, after: 
     fs.heal()
     machine.add(other, X, "3", durability="commit")
     assert set(map(tuple, machine.after_power_cuts(X))) == {("1", "2", "3")}
+
+
+# --- the change feed ----------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 2_000)
+    monkeypatch.setattr(feed_module, "FEED_BYTES", 6_000)
+    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 200)
+
+
+RUBBISH = {
+    "not UTF-8": lambda path: path.write_bytes(b'{"cursor":"\xff"}'),
+    "nested": lambda path: path.write_bytes(b"[" * 100_000),
+    "link": lambda path: path.symlink_to("elsewhere"),
+    "folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.usefixtures("tiny_segments")
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_rubbish_among_the_followers_fails_no_commit_and_keeps_no_segment(
+    tmp_path: Path, rubbish: str
+):
+    with open_store(tmp_path) as store:
+        with store.watch(follower="f"):
+            pass
+        store.remove_follower("f")
+        RUBBISH[rubbish](tmp_path / ".plainstate" / "followers" / "x.json")
+        for number in range(100):
+            assert store.save_json("c", "x", number).seq == number + 1
+    feed = tmp_path / ".plainstate" / "feed"
+    assert sum(path.stat().st_size for path in feed.iterdir()) < 12_000
+
+
+@pytest.mark.usefixtures("tiny_segments")
+def test_a_hole_in_the_feed_is_told_and_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "FEED_BYTES", 10**6)
+    with open_store(tmp_path) as store:
+        for number in range(60):
+            store.save_json("c", f"x{number}", number)
+        first = store.changes(limit=1)
+        full = sorted((tmp_path / ".plainstate" / "feed").iterdir())[:-1]
+        full[2].unlink()
+        before = store.changes(first.cursor)
+        assert len(before) > 2
+        with pytest.raises(CursorExpiredError) as caught:
+            store.changes(before.cursor)
+        behind = store.changes(caught.value.oldest)
+        assert list(behind)[-1].document.name == "x59"
+        with store.watch(since=first.cursor) as watch:
+            assert [watch.next(timeout_s=1) for _ in before] == list(before)
+            with pytest.raises(CursorExpiredError):
+                watch.next(timeout_s=1)
+
+
+# --- killed writers -----------------------------------------------------------------
+
+
+def leave_dead_writers(folder: Path, number: int, line: str) -> None:
+    make_id = IdMaker(time.time_ns, os.urandom)
+    for _ in range(number):
+        (folder / ".plainstate" / "writers" / make_id()).write_text(line)
+
+
+def test_more_dead_writers_than_files_that_may_be_open(tmp_path: Path):
+    with open_store(tmp_path) as store:
+        store.append_user_message("s", "1", user_id="ada")
+    leave_dead_writers(tmp_path, 300, "json sessions/s\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with open_store(tmp_path) as store:
+            store.append_user_message("s", "2")
+            assert store.list_sessions()[0].message_count == 2
+            assert store.stats().files.dead_writers == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert list((tmp_path / ".plainstate" / "writers").iterdir()) == []
+
+
+def test_a_dead_writer_is_buried_though_its_document_is_out_of_reach(tmp_path: Path):
+    with open_store(tmp_path) as store:
+        store.save_json("c", "x", 1)
+        store.save_json("d", "x", 1)
+    leave_dead_writers(tmp_path, 1, "json c/x\n")
+    (tmp_path / "c").rename(tmp_path / "elsewhere")
+    (tmp_path / "c").symlink_to("elsewhere")
+    (tmp_path / "d" / "y.jsonl").symlink_to("x.json")
+    with open_store(tmp_path) as store:
+        store.save_json("d", "x", 2)
+    assert list((tmp_path / ".plainstate" / "writers").iterdir()) == []
+
+
+# --- fork ---------------------------------------------------------------------------
+
+FORKS_INSIDE = """
+import os, sys, time
+from plainstate import open_store
+from plainstate.errors import UsageError
+
+store = open_store(sys.argv[1])
+store.save_json("c", "x", [])
+with store.transaction("c", "x") as document:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0) if sys.argv[2] == "leaves" else None
+        print(child, flush=True)
+        sys.stdin.readline()
+    elif sys.argv[2] == "leaves":
+        document.value.append("child")
+    else:
+        time.sleep(60)
+    document.value.append("parent")
+"""
+
+
+def fork_inside(folder: Path, child: str) -> subprocess.Popen[str]:
+    """A process that has forked inside a transaction, which it is still in."""
+    return subprocess.Popen(
+        [sys.executable, "-c", FORKS_INSIDE, str(folder), child],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_forked_child_does_not_give_back_its_parents_lock(tmp_path: Path):
+    with fork_inside(tmp_path, "leaves") as parent:
+        assert parent.stdout.readline()
+        with open_store(tmp_path, lock_timeout_s=0.1) as store:
+            assert store.load_json("c", "x") == []
+            with pytest.raises(LockTimeoutError):
+                store.save_json("c", "x", ["other"])
+            parent.communicate("\n")
+            assert store.load_json("c", "x") == ["parent"]
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path):
+    with fork_inside(tmp_path, "stays") as parent:
+        child = int(parent.stdout.readline())
+        try:
+            parent.kill()
+            parent.wait()
+            with open_store(tmp_path, lock_timeout_s=0.1) as store:
+                store.save_json("c", "x", ["other"])
+                assert store.stats().files.dead_writers == 1
+        finally:
+            os.kill(child, signal.SIGKILL)

@@ -11,7 +11,7 @@ from plainstate.index import Index
 from plainstate.sessions import describe
 from plainstate.types import LATEST, ChangePage
 
-from .conftest import agrees, listed
+from .conftest import agrees, listed, scanned
 
 
 class Told:
@@ -202,3 +202,72 @@ def test_memory_needs_no_thread():
         store.append_user_message("a", "1", user_id="ada")
         agrees(store)
         assert store._index._thread is None
+
+
+def test_a_session_that_ended_while_a_scan_read_it_is_not_listed(folder: Path, monkeypatch):
+    """The feed told of its end already, and will not tell again."""
+    with open_store(folder) as other, open_store(folder) as store:
+        other.append_user_message("kept", "1", user_id="ada")
+        assert len(store.list_sessions()) == 1
+        scanned(store)
+        refresh, _ = store._index._working_parts()
+        catch_up, look = refresh.catch_up, refresh.look
+
+        def created_behind_it(database: Any) -> None:
+            catch_up(database)
+            monkeypatch.setattr(refresh, "catch_up", catch_up)
+            other.append_user_message("short", "1", user_id="ada")
+
+        def deleted_behind_it(document: Any) -> Any:
+            found = look(document)
+            if document.name == "short" and not found.is_absent:
+                other.delete_session("short")
+                agrees(other)
+            return found
+
+        monkeypatch.setattr(refresh, "catch_up", created_behind_it)
+        monkeypatch.setattr(refresh, "look", deleted_behind_it)
+        refresh.scan(store._index._open())
+        monkeypatch.undo()
+        agrees(store)
+        agrees(other)
+
+
+def test_a_search_never_gives_a_user_what_became_another_ones(folder: Path, monkeypatch):
+    """The session changes hands between the look at its row and the look at its words."""
+    with open_store(folder) as other, open_store(folder) as store:
+        other.append_user_message("a", "train", user_id="ada")
+        assert len(store.search("train", user_id="ada")) == 1
+        other.append_user_message("a", "train again")
+        _, search = store._index._working_parts()
+        read = search._read
+
+        def after_it_changed_hands(*arguments: Any) -> Any:
+            monkeypatch.setattr(search, "_read", read)
+            other.delete_session("a")
+            for number in range(3):
+                other.append_user_message("a", f"train {number} of bob", user_id="bob")
+            return read(*arguments)
+
+        monkeypatch.setattr(search, "_read", after_it_changed_hands)
+        assert store.search("train", user_id="ada") == []
+        assert len(store.search("train", user_id="bob")) == 3
+        agrees(store, "train", "bob", "again")
+
+
+def test_words_that_are_still_to_be_filed_anew_are_nobodys(folder: Path, monkeypatch):
+    """Another handle learned of the new owner right before the words were looked up."""
+    with open_store(folder) as other, open_store(folder) as store:
+        other.append_user_message("a", "train", user_id="ada")
+        assert len(store.search("train", user_id="ada")) == 1
+        _, search = store._index._working_parts()
+        catch_up = search.catch_up
+
+        def before_it_changed_hands(*arguments: Any) -> None:
+            catch_up(*arguments)
+            other.delete_session("a")
+            other.append_user_message("a", "bus", user_id="bob")
+            other.list_sessions()
+
+        monkeypatch.setattr(search, "catch_up", before_it_changed_hands)
+        assert store.search("train", user_id="ada") == []

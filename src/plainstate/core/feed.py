@@ -14,7 +14,16 @@ from plainstate.core.record import seal
 from plainstate.errors import InvalidCursorError
 from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
 
-__all__ = ["MARK_LENGTH", "Cursor", "Lines", "encode", "last_version", "mark", "parse"]
+__all__ = [
+    "MARK_LENGTH",
+    "Cursor",
+    "Lines",
+    "encode",
+    "follower_cursor",
+    "last_version",
+    "mark",
+    "parse",
+]
 
 _SUM_LENGTH: Final = len(',"sum":"00000000"}')
 _BEGINNING: Final = b'{"document":'
@@ -79,6 +88,21 @@ class Cursor(NamedTuple):
                 cursor=text,
             )
         return cls(int(match[1]), int(match[2]), match[3])
+
+
+def follower_cursor(file: bytes) -> Cursor | None:
+    """How far a named follower has come, by its file; `None` if that is no follower's.
+
+    Example:
+        >>> follower_cursor(b'{"cursor":"3-120-abf21345","time":"2026-11-22T12:00:00Z"}')
+        Cursor(segment=3, offset=120, sum='abf21345')
+    """
+    try:
+        return Cursor.parse(msgspec.json.decode(file)["cursor"])
+    except (ValueError, msgspec.MsgspecError, RecursionError, TypeError, KeyError):
+        return None
+    except InvalidCursorError:
+        return None
 
 
 class Lines(NamedTuple):

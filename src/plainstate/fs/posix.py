@@ -3,7 +3,8 @@
 Locks are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes:
 they belong to the descriptor, so a killed process holds none, closing another
 descriptor of the file does not drop them, and one file serves any number of
-documents.
+documents.  A forked child has the same descriptors: it lets go of them at once, or it would keep
+the locks of a parent that is killed, and could give back those of one that is not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import stat
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from plainstate.errors import UsageError
 
@@ -45,6 +47,15 @@ class PosixFileSystem:
                 f"plainstate does not run on {sys.platform} yet",
                 hint="It needs Linux: open file description locks, see fcntl(2).",
             )
+        self._locking: set[int] = set()
+        _systems.add(self)
+
+    def let_go_after_fork(self) -> None:
+        """In a child: shares no lock with its parent any more; the numbers stay taken."""
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in self._locking:
+            os.dup2(nothing, fd, inheritable=False)
+        os.close(nothing)
 
     def open_read(self, path: str) -> int:
         return _regular(os.open(path, _READ), path)
@@ -55,9 +66,12 @@ class PosixFileSystem:
         return _regular(_open(path, _APPEND), path)
 
     def open_lock(self, path: str) -> int:
-        return _regular(_open(path, _LOCK), path)
+        fd = _regular(_open(path, _LOCK), path)
+        self._locking.add(fd)
+        return fd
 
     def close(self, fd: int) -> None:
+        self._locking.discard(fd)
         os.close(fd)
 
     def read(self, fd: int, offset: int, size: int) -> bytes:
@@ -130,6 +144,17 @@ class PosixFileSystem:
         from plainstate.fs.notify import open_notifier  # few stores need it
 
         return open_notifier()
+
+
+_systems: WeakSet[PosixFileSystem] = WeakSet()
+
+
+def _let_go_after_fork() -> None:
+    for system in list(_systems):
+        system.let_go_after_fork()
+
+
+os.register_at_fork(after_in_child=_let_go_after_fork)
 
 
 def _open(path: str, flags: int) -> int:

@@ -220,6 +220,7 @@ class Refresh:
             raise Stopped
         with database.reading() as connection:
             before = catalog.known(connection, stamps)
+            (start,) = connection.execute("SELECT cursor FROM feed").fetchone()
         for known in before.values():
             if known.id < len(seen):
                 seen[known.id] = 1
@@ -233,8 +234,11 @@ class Refresh:
         untold = self._notice(database, before, found) if tell else set()
         with database.writing() as connection:
             now = catalog.known(connection, found)
-            for document, one in found.items():
-                row = now.get(document)
+            (cursor,) = connection.execute("SELECT cursor FROM feed").fetchone()
+            for document, seen_before in found.items():
+                row, one = now.get(document), seen_before
+                if row is None and document not in before and cursor != start:
+                    one = self.look(document)  # the feed may have told of its end meanwhile
                 if row == before.get(document) or not _differs(row, one):
                     _take_in(connection, document, row, one, stamps[document])
                     if document in untold:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.index.database import Database
+    from plainstate.types import Json
 
 __all__ = ["CANDIDATES", "Search"]
 
@@ -99,7 +100,9 @@ class Search:
         if scopes:
             expression = f"scope : ({' '.join(scopes)}) AND {expression}"
         with database.reading() as connection:
-            rows = connection.execute(_FIND, (expression, max(CANDIDATES, limit))).fetchall()
+            rows = connection.execute(
+                _FIND, (expression, max(CANDIDATES, limit), user_id)
+            ).fetchall()
         average = sum(len(row[-1]) for row in rows) / len(rows) if rows else 1.0
         ranked = sorted(
             ((query.score(query.fold(row[-1]), asked.terms, average or 1.0), row) for row in rows),
@@ -171,6 +174,8 @@ class Search:
             return None
         if state is None or state.seq < one.seq:  # gone, or its numbers begin anew
             return None
+        if is_session(one.document) and _owner(state.value) != one.user_id:
+            return None  # another user's by now: its words must not be filed as this one's
         return _Read(state.seq, texts.texts_of(one.document, state.value), added=False)
 
     def _added(self, database: Database, one: _Unread, since: int) -> _Read | None:
@@ -199,6 +204,10 @@ class Search:
         return _Read(transactions[-1].seq, found, added=True)
 
 
+def _owner(session: Json) -> Json:
+    return session.get("user_id") if isinstance(session, dict) else None
+
+
 _UNREAD: Final = (
     "SELECT id, category, name, kind, user_id, texts_seq, seq FROM documents"
     " WHERE damaged IS NULL AND (texts_seq IS NULL OR texts_seq < seq)"
@@ -210,10 +219,11 @@ _COUNT: Final = "SELECT coalesce(max(position) + 1, 0) FROM texts WHERE document
 _FIND: Final = (
     "SELECT document.category, document.name, document.kind, document.title,"
     " text.role, text.position, text.time, text.body"
-    " FROM (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?) AS found"
+    " FROM (SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2) AS found"
     " CROSS JOIN texts AS text ON text.id = found.rowid"
     " CROSS JOIN documents AS document ON document.id = text.document"
-    " WHERE document.damaged IS NULL"
+    # what another handle has not filed anew yet may be another user's by now
+    " WHERE document.damaged IS NULL AND (?3 IS NULL OR document.user_id = ?3)"
 )
 
 

@@ -5,6 +5,7 @@ Format, and why no lock is needed: `docs/format/feed.md`.
 
 from __future__ import annotations
 
+import errno
 import threading
 from contextlib import suppress
 from itertools import groupby
@@ -14,7 +15,7 @@ import msgspec
 
 from plainstate.core import feed
 from plainstate.core.feed import Cursor
-from plainstate.errors import CursorExpiredError, InvalidCursorError
+from plainstate.errors import CursorExpiredError
 from plainstate.limits import (
     FEED_BYTES,
     FEED_BYTES_FOR_FOLLOWERS,
@@ -199,11 +200,17 @@ class Feed:
             return []
         found = []
         for name, _ in self._disk.fs.list_folder(folder):
-            file = self._disk.read_file(f"{folder}/{name}") if name.endswith(".json") else None
-            if file is not None:
-                with suppress(msgspec.DecodeError, TypeError, KeyError, InvalidCursorError):
-                    # a file that is no follower's keeps nothing
-                    found.append(Cursor.parse(msgspec.json.decode(file.data)["cursor"]).segment)
+            if not name.endswith(".json"):
+                continue
+            try:
+                file = self._disk.read_file(f"{folder}/{name}")
+            except OSError as error:
+                if error.errno != errno.ELOOP:  # a link, folder or device keeps nothing
+                    raise
+                continue
+            cursor = None if file is None else feed.follower_cursor(file.data)
+            if cursor is not None:  # a file that is no follower's keeps nothing
+                found.append(cursor.segment)
         return found
 
     # --- reading ---
@@ -303,10 +310,14 @@ class Feed:
 
     def _missing(self, cursor: Cursor) -> tuple[Cursor, bool]:
         segments = self.segments()
+        numbers = [one.number for one in segments]
         before = any(one.number == cursor.segment - 1 and one.full for one in segments)
-        if before and cursor.offset == 0:
+        came = cursor.segment in numbers
+        if cursor.offset == 0 and (came or (before and cursor.segment > numbers[-1])):
             return cursor, False  # nothing was written behind a full segment yet
-        oldest = Cursor(segments[0].number if segments else 1)
+        # a segment that is missing between others must not be asked for again and again
+        behind = [number for number in numbers if number > cursor.segment]
+        oldest = Cursor([*behind, *numbers, 1][0])
         raise CursorExpiredError(
             f"some changes behind {cursor} are no longer kept",
             hint="Look at the documents themselves, then go on from the error's `oldest`.",

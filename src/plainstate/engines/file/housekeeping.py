@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from plainstate.engines.file import layout, writers
@@ -105,12 +105,12 @@ class Housekeeping:
         finally:
             self._feed.flush()
             self.clear_doubts()
-        with writers.dead_writers(self._disk) as dead:
-            if dead:
+        self._tell_for_dead()  # for all of them: what is folded cannot be told one by one
+        with closing(writers.dead_writers(self._disk)) as groups:
+            for number, dead in enumerate(groups):
                 complete = self._tell_for(dead)
-                with suppress(DamagedError, EditConflictError, FormatVersionError):
-                    # not ours to report: whoever reads or checkpoints that document is told
-                    self.fold_all(list(layout.journals(self._disk)))
+                if not number:
+                    self._fold_what_is_left()
                 if complete:
                     writers.sweep(self._disk, dead)
         return not self._access.doubtful
@@ -118,8 +118,7 @@ class Housekeeping:
     def complete_feed(self) -> None:
         """Tells the feed what interrupted commits and killed writers did not tell (F-4)."""
         self.clear_doubts()
-        with writers.dead_writers(self._disk) as dead:
-            self._tell_for(dead)
+        self._tell_for_dead()
 
     def complete_feed_if_possible(self) -> None:
         """The same before documents are written or folded, which must not depend on it."""
@@ -147,6 +146,20 @@ class Housekeeping:
             file.tell_behind([] if told is None else [_told_line(told)])
 
         return self._attempt(document, look)
+
+    def _tell_for_dead(self) -> None:
+        with closing(writers.dead_writers(self._disk, only_named=True)) as groups:
+            for dead in groups:
+                self._tell_for(dead)
+
+    def _fold_what_is_left(self) -> None:
+        # what cannot be read is not ours to report: whoever reads or checkpoints it is told
+        with suppress(DamagedError, EditConflictError, FormatVersionError, UnsafePathError):
+            try:
+                self.fold_all(list(layout.journals(self._disk)))
+            except OSError as error:
+                if not isinstance(storage_error(error, ""), UnsafePathError):
+                    raise
 
     def _tell_for(self, dead: writers.Dead) -> bool:
         """Tells what dead writers left to tell; returns whether that is all."""
@@ -180,7 +193,7 @@ class Housekeeping:
         def work(file: FileDocument) -> None:
             try:
                 look(file)
-            except (DamagedError, FormatVersionError):
+            except (DamagedError, FormatVersionError, UnsafePathError):
                 return  # whoever reads it is told
             except OSError as error:
                 if not isinstance(storage_error(error, ""), UnsafePathError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from plainstate.engines.file.group import MovedError, Pending
+from plainstate.errors import UsageError
 from plainstate.types import Head
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class LockedFile:
         self._file = file
         self._errors = errors
         self._release: Callable[[], None] | None = release
+        self._process = os.getpid()
 
     @property
     def head(self) -> Head:
@@ -72,6 +75,10 @@ class LockedFile:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
+        if os.getpid() != self._process:
+            raise UsageError(
+                "the store was opened before fork()", hint="Open it anew in the child process."
+            )
         with self._errors():
             try:
                 yield

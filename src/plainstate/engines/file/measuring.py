@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from plainstate.core.feed import Cursor
+from plainstate.core.feed import follower_cursor
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.disk import TEMP_PREFIX
 from plainstate.engines.file.feed import Feed
-from plainstate.errors import InvalidCursorError
 from plainstate.types import FOLLOWERS, TRASH, Files
 
 if TYPE_CHECKING:
@@ -98,8 +94,7 @@ def _trash(disk: Disk) -> Iterator[int]:
 
 
 def _count_dead(disk: Disk) -> int:
-    with writers.dead_writers(disk) as dead:
-        return len(dead)
+    return sum(map(len, writers.dead_writers(disk)))
 
 
 def _behind(disk: Disk) -> dict[str, int | None]:
@@ -112,14 +107,14 @@ def _behind(disk: Disk) -> dict[str, int | None]:
     folder = f"{disk.base}/{FOLLOWERS}"
     names = disk.fs.list_folder(folder) if disk.fs.stat(folder) is not None else []
     for name, is_folder in sorted(names):
-        file = disk.read_file(f"{folder}/{name}") if name.endswith(".json") else None
-        if is_folder or file is None:
+        if is_folder or not name.endswith(".json"):
             continue
-        with suppress(msgspec.DecodeError, TypeError, KeyError, InvalidCursorError):
-            # what is no follower's file is named by `followers`, as damaged
-            at = Cursor.parse(msgspec.json.decode(file.data)["cursor"])
-            later = sum(size for number, size in sizes.items() if number > at.segment)
-            kept = at.segment in sizes or not sizes
-            here = max(sizes.get(at.segment, 0) - at.offset, 0)
-            found[name.removesuffix(".json")] = here + later if kept else None
+        file = disk.read_file(f"{folder}/{name}")
+        at = None if file is None else follower_cursor(file.data)
+        if at is None:  # what is no follower's file is named by `followers`, as damaged
+            continue
+        later = sum(size for number, size in sizes.items() if number > at.segment)
+        kept = at.segment in sizes or not sizes
+        here = max(sizes.get(at.segment, 0) - at.offset, 0)
+        found[name.removesuffix(".json")] = here + later if kept else None
     return found

@@ -9,19 +9,22 @@ tells the change feed what that writer did not tell any more.
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from plainstate.engines.file.disk import SUFFIXES, TEMP_PREFIX
 from plainstate.limits import WRITER_LIST_BYTES
 from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Container, Generator, Iterable, Iterator
 
     from plainstate.engines.file.disk import Disk
 
 __all__ = ["Dead", "Registration", "dead_writers", "documents_of", "sweep"]
+
+_TOGETHER: Final = 100
+"""Dead writers that are looked after together: each takes a descriptor."""
 
 Dead: TypeAlias = dict[str, int]
 """The ids of dead writers, each with the descriptor of its file, locked."""
@@ -97,29 +100,43 @@ class Registration:
         self._fd, self._size = fd, len(data)
 
 
-@contextmanager
-def dead_writers(disk: Disk) -> Iterator[Dead]:
-    """The writers that are gone without a clean close.
+def dead_writers(disk: Disk, *, only_named: bool = False) -> Generator[Dead, None, None]:
+    """The writers that are gone without a clean close, some at a time.
 
-    Their files are locked meanwhile, which keeps others from burying the same writer.
+    Their files are locked until the next ones are asked for, which keeps others from burying the
+    same writer.  There may be more of them than a process may have files open.
+
+    Args:
+        disk: the store.
+        only_named: only those whose files name documents.
     """
-    dead: Dead = {}
-    try:
-        _find_dead(disk, dead)
-        yield dead
-    finally:
-        for fd in dead.values():
-            disk.fs.close(fd)
+    passed: set[str] = set()
+    while True:
+        dead: Dead = {}
+        try:
+            _find_dead(disk, dead, passed, only_named=only_named)
+            if dead:
+                yield dead
+        finally:
+            for fd in dead.values():
+                disk.fs.close(fd)
+        if len(dead) < _TOGETHER:
+            return
+        passed.update(dead)
 
 
-def _find_dead(disk: Disk, dead: Dead) -> None:
+def _find_dead(disk: Disk, dead: Dead, passed: Container[str], *, only_named: bool) -> None:
     folder = f"{disk.meta}/writers"
     if disk.fs.stat(folder) is None:
         return
     for name, _ in disk.fs.list_folder(folder):
-        if name.startswith(TEMP_PREFIX):
-            continue
+        if len(dead) == _TOGETHER:
+            return
         path = f"{folder}/{name}"
+        if name.startswith(TEMP_PREFIX) or name in passed:
+            continue
+        if only_named and ((status := disk.fs.stat(path)) is None or not status.st_size):
+            continue  # nobody need look whether it lives
         try:
             fd = disk.fs.open_append(path)  # not open_lock: it would create the entry again
         except FileNotFoundError:
