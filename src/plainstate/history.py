@@ -92,8 +92,12 @@ class HistoryMethods:
             ...     [(entry.seq, entry.what) for entry in store.history("plans", "today")]
             [(2, 'added /steps/-'), (1, 'created')]
         """
-        if limit is not None and limit < 0:
-            raise InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
+        if limit is not None and (not isinstance(limit, int) or limit < 0):
+            raise InvalidValueError(
+                f"limit must be a whole number, 0 or more, not {limit!r}",
+                hint="Pass a number.",
+                pointer="",
+            )
         document = with_past(self._engine, category, name, kind)
         found = self._engine.since(document, None)[::-1]
         return [_entry(one) for one in found[:limit]]

@@ -164,7 +164,7 @@ class SearchMethods:
         if user_id is not None:
             _text("user_id", user_id)
         if limit is None:
-            raise _negative()
+            raise _not_a_limit(limit)
         return self._index.search(
             text, category=category, user_id=user_id, limit=_limit(limit) or 0
         )
@@ -203,12 +203,14 @@ def _summary(row: SessionRow) -> SessionSummary:
 
 def _limit(limit: int | None) -> int | None:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise _negative()
+        raise _not_a_limit(limit)
     return limit
 
 
-def _negative() -> InvalidValueError:
-    return InvalidValueError("limit must not be negative", hint="Use 0 or more.", pointer="")
+def _not_a_limit(limit: object) -> InvalidValueError:
+    return InvalidValueError(
+        f"limit must be a whole number, 0 or more, not {limit!r}", hint="Pass a number.", pointer=""
+    )
 
 
 def _text(what: str, text: object) -> str:

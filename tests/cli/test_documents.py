@@ -47,6 +47,11 @@ def test_the_suffix_says_what_is_put(cli, tmp_path, store_path):
     ]
 
 
+def test_who_puts_a_text_as_json_is_told_of_markdown(cli):
+    assert "--markdown" in cli("put", "notes/plan", code=1, given="Buy milk\n").stderr
+    assert "--markdown" not in cli("put", "notes/plan.json", code=1, given="Buy milk\n").stderr
+
+
 def test_an_old_version_is_refused(cli):
     first = json.loads(cli("put", "n/a", "--json", given="1").stdout)["version"]
     cli("put", "n/a", "--if-version", first, given="2")

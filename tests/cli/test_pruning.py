@@ -57,6 +57,13 @@ def test_a_dry_run_only_tells(cli):
     assert names(cli) == {"old", "mid", "new"}
 
 
+def test_a_session_to_restore_is_named_alone_or_as_a_document(cli):
+    cli("prune", "--keep-last", "1", "--yes")
+    assert "sessions/old: restored" in cli("trash", "--restore", "old").stdout
+    assert "sessions/mid: restored" in cli("trash", "--restore", "sessions/mid").stdout
+    assert names(cli) == {"old", "mid", "new"}
+
+
 def test_rules(cli):
     assert "moved 0 sessions" in cli("prune", "--older-than", "90d", "--yes").stdout
     assert "moved 0 sessions" in cli("prune", "--max-bytes", "1G", "--yes").stdout

@@ -71,7 +71,17 @@ def test_hits_are_bold_on_a_terminal_and_guillemets_of_the_text_stay(terminal):
     assert "The \x1b[1m10\x1b[22m:03. « \x1b[1mtrain\x1b[22m » \\x1b[2J" in shown
 
 
+def test_a_terminal_is_told_that_there_are_more(cli, terminal):
+    assert "for more" not in cli("search", "train", "--limit", "2").stdout
+    shown = terminal("search", "train", "--limit", "2")
+    assert shown.count("train") == 2
+    assert "the best 2; for more: --limit N" in shown
+    assert "for more" not in terminal("search", "train")
+
+
 def test_wrong_use(cli):
+    assert "go behind `--`" in cli("search", "-x", code=2).stderr
+    assert "`plainstate search --help`" in cli("search", "x", "--nope", code=2).stderr
     cli("search", code=2)
     cli("search", "x", "--limit", "0", code=2)
     cli("search", "x", "--category", "..", code=1)

@@ -31,7 +31,8 @@ def export(args: argparse.Namespace) -> int:
         5 if something could not be read and is left out, else 0.
     """
     _check(args)
-    chosen = {"category": args.category, "session_id": args.session}
+    session = None if args.session is None else places.session_id(args.session)
+    chosen = {"category": args.category, "session_id": session}
     with places.existing_store(args) as store, progress("exporting") as tick:
         if args.markdown:
             report = store.export_markdown(args.target, **chosen, progress=tick)

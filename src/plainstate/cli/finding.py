@@ -25,15 +25,22 @@ def search(args: argparse.Namespace) -> int:
     Returns:
         1 if there are none, as grep(1) does, else 0.
     """
+    tells = sys.stdout.isatty() and not args.json
     with places.existing_store(args) as store, patience():
         found = store.search(
-            " ".join(args.text), category=args.category, user_id=args.user, limit=args.limit
+            " ".join(args.text),
+            category=args.category,
+            user_id=args.user,
+            limit=args.limit + 1 if tells else args.limit,  # one more: is that all?
         )
+    more, found = len(found) > args.limit, found[: args.limit]
     if args.json:
         for hit in found:
             render.json_line(_as_json(hit))
     else:
         print("\n\n".join(map(_as_text, found)), end="\n" if found else "")
+        if more:
+            print(f"\nthe best {args.limit:,}; for more: --limit N")
     if found:
         return 0
     if not args.json:

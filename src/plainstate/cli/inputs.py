@@ -11,10 +11,13 @@ from plainstate.errors import InvalidValueError, UsageError
 if TYPE_CHECKING:
     from plainstate.types import Json
 
-__all__ = ["STDIN", "confirm", "decode", "need_consent", "parse_json", "read"]
+__all__ = ["CORRECT_IT", "STDIN", "confirm", "decode", "need_consent", "parse_json", "read"]
 
 STDIN = "-"
 """How standard input is named."""
+
+CORRECT_IT = "Correct it and try again."
+"""What to do about text that is no JSON."""
 
 
 def read(path: str) -> bytes:
@@ -62,12 +65,13 @@ def decode(data: bytes, where: str) -> str:
         raise _refused(where, f"not UTF-8 at byte {error.start}", "Save it as UTF-8.") from error
 
 
-def parse_json(text: str, where: str) -> Json:
+def parse_json(text: str, where: str, hint: str = CORRECT_IT) -> Json:
     """Reads JSON without losing anything: NaN and doubled keys are refused.
 
     Args:
         text: one JSON value; a byte order mark before it is passed over.
         where: file name or `file:line`, for the error.
+        hint: what to do where it is no JSON.
 
     Raises:
         InvalidValueError: it is not exact JSON.
@@ -81,7 +85,7 @@ def parse_json(text: str, where: str) -> Json:
     except RecursionError as error:
         raise _refused(where, "nested too deeply", "Flatten it.") from error
     except ValueError as error:  # JSONDecodeError, or an integer of too many digits
-        raise _refused(where, f"not exact JSON: {error}", "Correct it and try again.") from error
+        raise _refused(where, f"not exact JSON: {error}", hint) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

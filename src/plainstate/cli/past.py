@@ -53,9 +53,8 @@ def undo(args: argparse.Namespace) -> None:
 
 def fork(args: argparse.Namespace) -> None:
     """`plainstate fork SESSION [NEW]`: a session that begins as another one did."""
-    prefix = "sessions/"
-    source = args.session.removeprefix(prefix)
-    new = None if args.new is None else args.new.removeprefix(prefix)
+    source = places.session_id(args.session)
+    new = None if args.new is None else places.session_id(args.new)
     with places.existing_store(args) as store:
         made = store.fork_session(source, at=args.at, new_id=new, user_id=args.user)
     count = len(made.user_messages) + len(made.agent_responses)

@@ -97,6 +97,16 @@ def _named(args: argparse.Namespace) -> str:
     return named
 
 
+def session_id(text: str) -> str:
+    """The id of a session, given alone or as DOC without a suffix.
+
+    Example:
+        >>> session_id("sessions/s-1"), session_id("s-1")
+        ('s-1', 's-1')
+    """
+    return text.removeprefix("sessions/")
+
+
 def parse_doc(text: str, kind: Kind | None = None) -> Place:
     """Takes DOC apart.
 
@@ -114,7 +124,8 @@ def parse_doc(text: str, kind: Kind | None = None) -> Place:
     category, slash, name = text.rpartition("/")
     if not slash:
         raise errors.UsageError(
-            f"{text!r} names no document", hint="DOC is CATEGORY/NAME, like notes/plan."
+            f"{text!r} names no document",
+            hint="DOC is CATEGORY/NAME, like notes/plan; for a session, sessions/ID.",
         )
     if kind is None:
         for meant, suffix in SUFFIXES.items():

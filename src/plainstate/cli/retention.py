@@ -118,11 +118,12 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _restore(store: StateStore, args: argparse.Namespace) -> int:
-    commit = store.restore_session(args.restore, run=args.of_run)
+    name = places.session_id(args.restore)
+    commit = store.restore_session(name, run=args.of_run)
     if args.json:
-        render.json_line({"session": args.restore, "restored": True, "version": commit.version})
+        render.json_line({"session": name, "restored": True, "version": commit.version})
     else:
-        print(f"sessions/{args.restore}: restored as version {commit.version}")
+        print(f"sessions/{name}: restored as version {commit.version}")
     return 0
 
 

@@ -23,13 +23,27 @@ class _HelpFormatter(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Reports a misuse like every other error."""
 
+    advice = ""
+    """What else to say of a misuse of this verb."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuses what a verb does not know where the verb, and so its help, is known."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
         """Called by argparse.
 
         Raises:
             UsageError: always.
         """
-        raise errors.UsageError(render.fit(message, 300), hint=f"See `{self.prog} --help`.")
+        raise errors.UsageError(
+            render.fit(message, 300), hint=f"{self.advice}See `{self.prog} --help`."
+        )
 
 
 def make_parser() -> Parser:
@@ -76,9 +90,7 @@ class _Verbs:
     def __init__(self, parser: Parser) -> None:
         self._parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
-    def add(
-        self, name: str, run: str, text: str, *, document: bool = False
-    ) -> argparse.ArgumentParser:
+    def add(self, name: str, run: str, text: str, *, document: bool = False) -> Parser:
         """A verb; with `document`, one that takes DOC and `--kind`."""
         parser = self._parsers.add_parser(
             name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
@@ -121,6 +133,7 @@ def _add_finding(verbs: _Verbs) -> None:
     search.add_argument(
         "text", metavar="TEXT", nargs="+", help='words; "in quotes" together; begin* a beginning'
     )
+    search.advice = "Words that begin with - go behind `--`. "
     search.add_argument(
         "--category", metavar="CATEGORY", help="only in it; sessions: conversations"
     )

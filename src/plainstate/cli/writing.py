@@ -19,11 +19,13 @@ def put(args: argparse.Namespace) -> None:
     """`plainstate put DOC [FILE|-]`: saves a document as a whole."""
     place = places.parse_doc(args.doc, "markdown" if args.markdown else None)
     kind: Kind = place.kind or ("markdown" if args.file.endswith(".md") else "json")
+    named = place.kind == "json" or args.file.endswith(".json")
+    hint = inputs.CORRECT_IT if named else "Correct it; or add --markdown, if it is Markdown."
     where = "standard input" if args.file == inputs.STDIN else args.file
     # Opened before anything is read: nobody types a text for a store that is then refused.
     with places.store_for_writing(args) as store:
         text = inputs.decode(inputs.read(args.file), where)
-        value = text if kind == "markdown" else inputs.parse_json(text, where)
+        value = text if kind == "markdown" else inputs.parse_json(text, where, hint)
         save = store.save_markdown if kind == "markdown" else store.save_json
         commit = save(place.category, place.name, value, if_version=args.if_version)
     if args.json:

@@ -94,7 +94,10 @@ def _message(role: str, position: int, message: Json) -> Text:
         return Text(role, position, "\n".join(_lines(message)))
     content = message.get("content")
     told = [content] if isinstance(content, str) else list(_lines(content))
-    told += _lines(message.get("metadata"))
+    metadata = message.get("metadata")
+    if isinstance(metadata, dict):  # its array tells already who said it
+        metadata = {key: member for key, member in metadata.items() if key != "role"}
+    told += _lines(metadata)
     try:
         time = times.parse(message.get("timestamp", "")) // 1000
     except InvalidValueError:
