@@ -98,7 +98,8 @@ class Housekeeping:
         """Leaves everything in order before the handle is closed, also what dead writers left.
 
         Returns:
-            Whether the feed knows all that this handle did; if not, a successor tells it.
+            Whether nothing is left to do; if not, a successor tells the feed what this handle
+            did, and removes its temporary files.
         """
         try:
             self.fold_all(list(self._access.to_fold))
@@ -107,13 +108,16 @@ class Housekeeping:
             self.clear_doubts()
         with writers.dead_writers(self._disk) as dead:
             if dead:
-                complete = self._tell_for(dead)
+                self._tell_for(dead)
+                unfinished = self._left.keys() & dead.keys()
+                untold = {document for one in unfinished for document in self._left[one]}
                 with suppress(DamagedError, EditConflictError, FormatVersionError):
                     # not ours to report: whoever reads or checkpoints that document is told
-                    self.fold_all(list(layout.journals(self._disk)))
-                if complete:
-                    writers.sweep(self._disk, dead)
-        return not self._access.doubtful
+                    self.fold_all([one for one in layout.journals(self._disk) if one not in untold])
+                writers.sweep(self._disk, dead, dead.keys() - unfinished)
+        for temp in list(self._disk.litter):
+            self._disk.discard(temp)
+        return not self._access.doubtful and not self._disk.litter
 
     def complete_feed(self) -> None:
         """Tells the feed what interrupted commits and killed writers did not tell (F-4)."""
@@ -148,15 +152,14 @@ class Housekeeping:
 
         return self._attempt(document, look)
 
-    def _tell_for(self, dead: writers.Dead) -> bool:
-        """Tells what dead writers left to tell; returns whether that is all."""
+    def _tell_for(self, dead: writers.Dead) -> None:
+        """Tells what dead writers left to tell; notes what is still `_left`."""
         for writer_id, fd in dead.items():
             left = self._left.pop(writer_id, None) or writers.documents_of(self._disk, fd)
             if left := self._tell_untold(left):
                 self._left[writer_id] = left
             else:
                 self._disk.fs.truncate(fd, 0)
-        return not self._left.keys() & dead.keys()
 
     def _tell_untold(self, documents: list[DocumentId]) -> list[DocumentId]:
         """Tells every commit to these documents that the feed lacks; returns those in use now."""
