@@ -70,6 +70,13 @@ def test_disk_fails_for_good(scenario):
 
 
 @pytest.mark.parametrize("scenario", LONG, **ids)
+def test_a_rename_fails_and_the_removal_of_its_temporary_file(scenario):
+    """The handle removes that file when it is closed."""
+    for run in faults(scenario, errno.EIO, {"rename", "unlink"}, times=2):
+        judge(run, run.disk, scenario, use=run.engine("a"))
+
+
+@pytest.mark.parametrize("scenario", LONG, **ids)
 def test_too_many_open_files(scenario):
     every_fault(scenario, errno.EMFILE, OPENING)
 

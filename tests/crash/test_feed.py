@@ -10,7 +10,7 @@ import pytest
 import scenarios
 from explore import faults, judge, kills, power_cuts
 from feeds import all_changes, check_feed
-from harness import Run, Violation, same_every_time
+from harness import BASE, Run, Violation, same_every_time
 from scenarios import SCENARIOS, A, B
 
 import plainstate.engines.file.feed as feed_module
@@ -223,6 +223,42 @@ def test_a_feed_that_cannot_be_written_until_the_end_is_made_good_by_a_successor
         run.engine("a").close()  # says so, and leaves its entry among the writers
     told = [(change.document, change.seq) for change in all_changes(run.open_engine(disk.spawn()))]
     assert told == [(A, 1), (A, 4), (B, 3)]
+
+
+def test_what_a_dead_writer_did_is_told_before_it_is_folded_away():
+    """F-4: by whoever begins to write; nothing but the journal tells which commits there were."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    process = disk.spawn()
+    run.use("killed", run.open_engine(process))
+    run.append(A, "one;", by="killed")
+    run.engine("killed")._feed._append = failing
+    run.append(A, "two;", by="killed")
+    run.append(A, "three;", by="killed")
+    process.kill()
+    run.replace(A, "all anew;")
+    run.checkpoint()
+    check_feed(run, run.engine("a"), strict=True)
+
+
+def test_who_closes_tidies_up_beside_a_document_in_use():
+    """It cannot be told for its dead writer: its lines stay in the journal, the entry, too."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;")
+    run.append(B, "one;", by="living")
+    process = disk.spawn()
+    run.use("killed", run.open_engine(process))
+    run.engine("killed")._feed._append = failing
+    run.append(B, "two;", by="killed")
+    run.append(B, "three;", by="killed")
+    temp, _ = run.engine("killed")._disk.write_temp(f"{BASE}/c", b"half done")
+    process.kill()
+    with run.engine("living").lock(B):
+        run.close()
+    assert temp not in disk.paths()
+    assert f"{BASE}/c/b.jsonl" in disk.paths()
+    check_feed(run, run.engine("later"), strict=True)
 
 
 def failing(data: bytes) -> None:

@@ -54,6 +54,9 @@ class Disk:
         fs: the file system seam.
         base: absolute path of the store.
         writer_id: marks this handle's temporary files.
+
+    Attributes:
+        litter: temporary files that could not be removed.
     """
 
     def __init__(self, fs: FileSystem, base: str, writer_id: str) -> None:
@@ -61,6 +64,7 @@ class Disk:
         self.base = base
         self.meta = f"{base}/{META}"
         self._temp_prefix = f"{TEMP_PREFIX}{writer_id}-"
+        self.litter: set[str] = set()
         self._temps = 0
         self._durable_folders: set[str] = set()
 
@@ -185,12 +189,16 @@ class Disk:
     def discard(self, temp: str) -> None:
         """Removes a temporary file on the way out of a failure.
 
-        What cannot be removed now is swept by a later writer (`writers.py`).
+        What cannot be removed now is tried again when the handle is closed, and then left to
+        a later writer (`writers.py`).
         """
         try:
-            self.fs.unlink(temp)
+            with suppress(FileNotFoundError):
+                self.fs.unlink(temp)
         except OSError:
-            return
+            self.litter.add(temp)
+        else:
+            self.litter.discard(temp)
 
     def put(self, folder: str, path: str, data: bytes) -> None:
         """Replaces a file durably: temporary file, sync, rename, sync of the folder."""

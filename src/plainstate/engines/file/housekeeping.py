@@ -98,7 +98,8 @@ class Housekeeping:
         """Leaves everything in order before the handle is closed, also what dead writers left.
 
         Returns:
-            Whether the feed knows all that this handle did; if not, a successor tells it.
+            Whether nothing is left to do; if not, a successor tells the feed what this handle
+            did, and removes its temporary files.
         """
         try:
             self.fold_all(list(self._access.to_fold))
@@ -108,12 +109,13 @@ class Housekeeping:
         self._tell_for_dead()  # for all of them: what is folded cannot be told one by one
         with closing(writers.dead_writers(self._disk)) as groups:
             for number, dead in enumerate(groups):
-                complete = self._tell_for(dead)
+                self._tell_for(dead)
                 if not number:
-                    self._fold_what_is_left()
-                if complete:
-                    writers.sweep(self._disk, dead)
-        return not self._access.doubtful
+                    self._fold_what_is_told()
+                writers.sweep(self._disk, dead, dead.keys() - self._left.keys())
+        for temp in list(self._disk.litter):
+            self._disk.discard(temp)
+        return not self._access.doubtful and not self._disk.litter
 
     def complete_feed(self) -> None:
         """Tells the feed what interrupted commits and killed writers did not tell (F-4)."""
@@ -152,24 +154,25 @@ class Housekeeping:
             for dead in groups:
                 self._tell_for(dead)
 
-    def _fold_what_is_left(self) -> None:
+    def _fold_what_is_told(self) -> None:
+        untold = {document for left in self._left.values() for document in left}
+        journals = [one for one in layout.journals(self._disk) if one not in untold]
         # what cannot be read is not ours to report: whoever reads or checkpoints it is told
         with suppress(DamagedError, EditConflictError, FormatVersionError, UnsafePathError):
             try:
-                self.fold_all(list(layout.journals(self._disk)))
+                self.fold_all(journals)
             except OSError as error:
                 if not isinstance(storage_error(error, ""), UnsafePathError):
                     raise
 
-    def _tell_for(self, dead: writers.Dead) -> bool:
-        """Tells what dead writers left to tell; returns whether that is all."""
+    def _tell_for(self, dead: writers.Dead) -> None:
+        """Tells what dead writers left to tell; notes what is still `_left`."""
         for writer_id, fd in dead.items():
             left = self._left.pop(writer_id, None) or writers.documents_of(self._disk, fd)
             if left := self._tell_untold(left):
                 self._left[writer_id] = left
             else:
                 self._disk.fs.truncate(fd, 0)
-        return not self._left.keys() & dead.keys()
 
     def _tell_untold(self, documents: list[DocumentId]) -> list[DocumentId]:
         """Tells every commit to these documents that the feed lacks; returns those in use now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from plainstate.core.record import HeadRecord, TransactionRecord
@@ -50,33 +51,40 @@ def untold(
     """
     commits = _commits(reading)
     newest = commits[-1]
-    if complete:
-        floor = -1
-    elif told:
-        floor = min(seq for seq, _ in told)
-    else:  # what is folded was told long ago
-        waiting = [line.seq for line in reading.records if isinstance(line, TransactionRecord)]
-        floor = min(waiting, default=newest.seq) - 1
-    if unsure:
-        floor = min(floor, min(seq for seq, _ in unsure) - 1)
-    missing = [
-        number
-        for number, one in enumerate(commits)
-        if one.seq > floor and (one[:2] in unsure or one[:2] not in told)
+    if not told and not newest.seq:
+        return []  # there never was such a document
+    since = _in_question(reading, told, complete=complete)
+    first = next(
+        (
+            number
+            for number, one in enumerate(commits)
+            if one.seq >= since and (one[:2] not in told or one[:2] in unsure)
+        ),
+        None,
+    )
+    if first is None:
+        if told and _is_same(told[-1], newest):
+            return []
+        first = len(commits) - 1
+    before = told[-1][1] is not None if told else commits[0].seq > 1
+    exists = [before, *(one.version is not None for one in commits)]
+    actions = [action_of(existed=was, exists=now) for was, now in pairwise(exists)]
+    if reading.basis.kind == "edited":
+        actions[-1] = "edit"
+    return [
+        Untold(action, *one) for action, one in zip(actions[first:], commits[first:], strict=True)
     ]
-    if not missing and not (told and _is_same(told[-1], newest)):
-        missing = [len(commits) - 1]
-    if not missing or (not told and not newest.seq):
-        return []
-    existed = told[-1][1] is not None if told else commits[missing[0]].seq > 1
-    found = []
-    for number, (seq, version, tx) in enumerate(commits):
-        if number >= missing[0]:
-            edited = reading.basis.kind == "edited" and seq == newest.seq
-            action = action_of(existed=existed, exists=version is not None)
-            found.append(Untold("edit" if edited else action, seq, version, tx))
-        existed = version is not None
-    return found
+
+
+def _in_question(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> int:
+    """The number from which on a commit that is not among the known lines was not told."""
+    if complete:
+        return 0
+    if told:
+        return min(seq for seq, _ in told)
+    # what is folded was told long ago
+    waiting = (line.seq for line in reading.records if isinstance(line, TransactionRecord))
+    return min(waiting, default=reading.basis.seq)
 
 
 def _is_same(told: ToldLine, newest: _Commit) -> bool:

@@ -94,6 +94,7 @@ class Registration:
             self._disk.write_all(fd, data)
             fs.rename(self._temp, self._path)
         except BaseException:
+            self._disk.discard(self._temp)
             fs.close(fd)
             raise
         fs.close(self._fd)
@@ -166,12 +167,17 @@ def _line(document: DocumentId) -> bytes:
     return f"{document.kind} {document}\n".encode()
 
 
-def sweep(disk: Disk, dead: Collection[str]) -> None:
-    """Removes temporary files that no living writer owns, durably, then the dead entries.
+def sweep(disk: Disk, dead: Collection[str], done: Collection[str]) -> None:
+    """Removes temporary files that no living writer owns, durably, then entries of the dead.
 
     Not only those of the dead: after a power cut, btrfs brings files back under a name
     that they had before a rename.  A writer has an entry before it has files, so whoever
     owns a file seen here and has no entry afterwards does not live.
+
+    Args:
+        disk: the store.
+        dead: the writers that do not live.
+        done: those of them that left nothing else to do.
     """
     folders = list(_folders(disk, disk.base))
     temps = {folder: _temps(disk, folder) for folder in folders}
@@ -183,7 +189,7 @@ def sweep(disk: Disk, dead: Collection[str]) -> None:
             disk.discard(f"{folder}/{name}")  # its owner may have renamed it and closed
         if left:
             disk.fs.sync_folder(folder)
-    for writer_id in dead:
+    for writer_id in done:
         disk.fs.unlink(f"{disk.meta}/writers/{writer_id}")
 
 
