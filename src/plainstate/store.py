@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
 from plainstate.archiving import ArchiveMethods
+from plainstate.checking import CheckMethods
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
@@ -52,6 +53,7 @@ class StateStore(
     FollowingMethods,
     RetentionMethods,
     MeasuringMethods,
+    CheckMethods,
     ArchiveMethods,
 ):
     """Documents and sessions in one folder of plain files.

@@ -106,6 +106,11 @@ class Housekeeping:
         finally:
             self._feed.flush()
             self.clear_doubts()
+        self.bury_dead()
+        return not self._access.doubtful
+
+    def bury_dead(self) -> None:
+        """Does what dead writers left to do, and removes their entries."""
         with writers.dead_writers(self._disk) as dead:
             if dead:
                 complete = self._tell_for(dead)
@@ -114,7 +119,6 @@ class Housekeeping:
                     self.fold_all(list(layout.journals(self._disk)))
                 if complete:
                     writers.sweep(self._disk, dead)
-        return not self._access.doubtful
 
     def complete_feed(self) -> None:
         """Tells the feed what interrupted commits and killed writers did not tell (F-4)."""
