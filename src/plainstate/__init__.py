@@ -14,14 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
-from plainstate.checking import CheckReport, Mended, RepairReport, check_store
+from plainstate.checking import CheckReport, Mended, RepairReport
 from plainstate.errors import PlainstateError
 from plainstate.history import HistoryEntry
 from plainstate.measuring import StoreStats
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
-from plainstate.store import StateStore, open_store
+from plainstate.store import StateStore, check_store, open_store
 from plainstate.types import Change, ChangePage, Commit, Document, Finding, SearchHit
 from plainstate.watching import Follower, Watch
 

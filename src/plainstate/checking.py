@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     Progress: TypeAlias = Callable[[int, int], None] | None
 
-__all__ = ["CheckMethods", "CheckReport", "Mended", "RepairReport", "check_store"]
+__all__ = ["CheckMethods", "CheckReport", "Mended", "RepairReport", "check_files"]
 
 
 class CheckReport(Struct, frozen=True):
@@ -157,24 +156,10 @@ class CheckMethods:
         return ""
 
 
-def check_store(
-    path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
-) -> CheckReport:
-    """Checks a store in a folder without opening it: see `StateStore.check`.
+def check_files(place: str, progress: Callable[[int, int], None] | None) -> CheckReport:
+    """What `StateStore.check` finds in a folder that nobody has opened."""
+    from plainstate.engines.file.checking import check_folder  # not needed for memory
 
-    Args:
-        path: its folder.
-        progress: as in `StateStore.check`.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     check_store(folder).is_sound
-        True
-    """
-    from plainstate.engines.file.checking import check_folder
-
-    place = os.path.abspath(os.fspath(path))
     return _report(_on_files(check_folder(place), f"{place}/.plainstate", progress))
 
 

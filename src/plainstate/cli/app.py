@@ -260,6 +260,15 @@ def _add_upkeep(verbs: _Verbs) -> None:
     part.add_argument("--session", metavar="ID", help="only this session")
     part.add_argument("--category", metavar="CATEGORY", help="only the documents right in it")
     export.add_argument("--overwrite", action="store_true", help="replace FILE")
+    verbs.add("check", "checking:check", "look for damage in every file")
+    repair = verbs.add("repair", "checking:repair", "mend what needs no decision")
+    repair.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    repair.add_argument(
+        "--cut",
+        action="store_true",
+        help="also give up transactions that are damaged or have no document",
+    )
+    repair.add_argument("--yes", action="store_true", help="do not ask")
     verbs.add("checkpoint", "upkeep:checkpoint", "fold every journal into its plain file")
     resolve = verbs.add(
         "resolve", "upkeep:resolve", "settle a conflict with an edit by hand", document=True

@@ -89,8 +89,11 @@ class _Check:
         disk = self._disk
         has_meta = False
         with noting(found, disk, disk.base):
-            if disk.fs.stat(disk.base) is None:
+            base = disk.fs.stat(disk.base)
+            if base is None:
                 return
+            self._is_private = not base.st_mode & _OTHERS
+            self._owner = base.st_uid
             try:
                 layout.check_format(disk)
             except DamagedError as error:
@@ -101,21 +104,14 @@ class _Check:
         yield from found
         if any(one.code in ("newer-format", "unsafe-path") for one in found):
             return
-        base = disk.fs.stat(disk.base)
-        if base is not None:
-            self._is_private = not base.st_mode & _OTHERS
-            self._owner = base.st_uid
         if self._progress is not None:
             self._total = sum(1 for _ in self._plain_files())
+        parts = [self._folder(""), self._swapped(), self._out_of_step(), self._permissions()]
         if has_meta:
-            yield from self._writers()
-            yield from self._read_feed()
-        yield from self._folder("")
-        if has_meta:
-            yield from self._own_folder()
-        yield from self._swapped()
-        yield from self._out_of_step()
-        yield from self._permissions()
+            parts[:0] = [self._writers(), self._read_feed()]
+            parts.insert(3, self._own_folder())
+        for part in parts:
+            yield from self._safely(part, disk.base)
 
     # --- folders of documents ---
 
@@ -130,8 +126,8 @@ class _Check:
             if is_folder:
                 inside.append(path)
             else:
-                yield from self._entry(category, name)
-            yield from self._clash(folder, name, folded)
+                yield from self._safely(self._entry(category, name), path)
+            yield from self._safely(self._clash(folder, name, folded), path)
         yield from found
         for path in inside:
             if path != META:
@@ -146,7 +142,8 @@ class _Check:
         elif name.startswith("."):
             yield finding("foreign-file", f"{path} is a folder of somebody else", path=path)
         else:
-            yield finding("invalid-name", f"{path} cannot be a category{_why(path)}", path=path)
+            why = _why(path, names.check_category)
+            yield finding("invalid-name", f"{path} cannot be a category{why}", path=path)
 
     def _entry(self, category: str, name: str) -> Iterator[Finding | Looked]:
         """One file in a folder of documents."""
@@ -213,7 +210,7 @@ class _Check:
         disk = self._disk
         found: list[Finding] = []
         for name, is_folder in self._list(disk.meta, found):
-            yield from self._own_entry(name, is_folder=is_folder)
+            yield from self._safely(self._own_entry(name, is_folder=is_folder), name)
         yield from found
         for category in (FOLLOWERS, TRASH):
             if self._is_folder(category):
@@ -245,20 +242,27 @@ class _Check:
         folder = f"{META}/{kind}/{category}".rstrip("/")
         found: list[Finding] = []
         for name, is_folder in self._list(f"{disk.base}/{folder}", found):
-            path = f"{folder}/{name}"
             if is_folder:
                 yield from self._kept(kind, f"{category}/{name}".lstrip("/"))
-            elif name.startswith(TEMP_PREFIX):
-                yield from self._temp(path, name)
             else:
-                status, refused = self._status(f"{disk.base}/{path}")
-                yield from refused
-                document = layout.document_in(category, name[:-1]) if name.endswith("l") else None
-                if document is None and status is not None:
-                    yield finding("foreign-file", f"{path} is no file of the store", path=path)
-                elif document is not None and status is not None and self._is_alone(kind, document):
-                    yield from self._document(document)
+                entry = self._kept_entry(kind, category, name)
+                yield from self._safely(entry, f"{folder}/{name}")
         yield from found
+
+    def _kept_entry(self, kind: str, category: str, name: str) -> Iterator[Finding | Looked]:
+        path = f"{META}/{kind}/{category}/{name}" if category else f"{META}/{kind}/{name}"
+        if name.startswith(TEMP_PREFIX):
+            yield from self._temp(path, name)
+            return
+        status, refused = self._status(f"{self._disk.base}/{path}")
+        yield from refused
+        if status is None:
+            return
+        document = layout.document_in(category, name[:-1]) if name.endswith("l") else None
+        if document is None or not category:
+            yield finding("foreign-file", f"{path} is no file of the store", path=path)
+        elif self._is_alone(kind, document):
+            yield from self._document(document)
 
     def _is_alone(self, kind: str, document: DocumentId) -> bool:
         disk = self._disk
@@ -416,6 +420,15 @@ class _Check:
                     if name.endswith(tuple(SUFFIXES.values())):
                         yield name
 
+    def _safely(
+        self, items: Iterator[Finding | Looked] | Iterator[Finding], path: str
+    ) -> Iterator[Finding | Looked]:
+        """Goes on elsewhere where the system refuses something."""
+        found: list[Finding] = []
+        with noting(found, self._disk, path):
+            yield from items
+        yield from found
+
     def _list(self, folder: str, found: list[Finding]) -> Iterator[tuple[str, bool]]:
         """What is in a folder; what the system refuses is put into `found`."""
         with noting(found, self._disk, folder):
@@ -467,9 +480,9 @@ def _number(version: str) -> int:
     return int(version.partition("-")[0])
 
 
-def _why(name: str) -> str:
+def _why(name: str, check: Callable[[str], str] = names.check_name) -> str:
     try:
-        names.check_category(name)
+        check(name)
     except InvalidNameError as error:
         return f": {error}"
     return ""
