@@ -308,10 +308,11 @@ class Feed:
 
     def _missing(self, cursor: Cursor) -> tuple[Cursor, bool]:
         segments = self.segments()
+        later = [one.number for one in segments if one.number > cursor.segment]
         before = any(one.number == cursor.segment - 1 and one.full for one in segments)
-        if before and cursor.offset == 0:
+        if before and cursor.offset == 0 and not later:
             return cursor, False  # nothing was written behind a full segment yet
-        oldest = Cursor(segments[0].number if segments else 1)
+        oldest = Cursor(later[0] if later else segments[0].number if segments else 1)
         raise CursorExpiredError(
             f"some changes behind {cursor} are no longer kept",
             hint="Look at the documents themselves, then go on from the error's `oldest`.",
