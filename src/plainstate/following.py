@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from plainstate.core import names
-from plainstate.errors import InvalidCursorError, InvalidValueError
+from plainstate.errors import CursorExpiredError, InvalidCursorError, InvalidValueError
 from plainstate.types import FOLLOWERS, ChangePage, DocumentId
 from plainstate.watching import Follower, Progress, Watch, Watches, read_follower
 
@@ -62,7 +62,12 @@ class FollowingMethods:
             )
         found = _wanted(self._engine.changes(since, limit=limit, durable=True), category, limit)
         while len(found) < limit:
-            page = self._engine.changes(found.cursor, limit=limit, durable=True)
+            try:
+                page = self._engine.changes(found.cursor, limit=limit, durable=True)
+            except CursorExpiredError:
+                if found.changes:
+                    break  # the next call says that something is missing behind them
+                raise
             if not page.changes:
                 break
             found = _joined(found, _wanted(page, category, limit - len(found)))
