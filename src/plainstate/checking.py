@@ -117,6 +117,7 @@ class CheckMethods:
         Args:
             cut: also cut damaged journals back to their intact lines, and set aside journals
                 that another document misses: transactions are given up that were acknowledged.
+                And accept documents that lost some of those that the change feed told of.
             dry_run: only tell what would be done.
             progress: as in `check`.
 

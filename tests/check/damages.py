@@ -198,7 +198,7 @@ def _(base):
     ("journal-foreign", "plans/rest.jsonl", 1),
     ("rolled-back", "plans/busy.json", 0),
     left="journal-foreign rolled-back",
-    cut="rolled-back",
+    cut="",
 )
 def _(base):
     os.rename(base / BUSY, base / "plans/rest.jsonl")

@@ -60,7 +60,9 @@ CODES: Final[dict[str, Sort]] = {
         f"{_RESTORE}, or accept that it is gone: `plainstate resolve {{doc}} --take file`.",
     ),
     "cut-off": Sort("note", f"Nothing: the next writer completes it; {_REPAIR}"),
-    "rolled-back": Sort("problem", f"{_RESTORE} if something is missing; else nothing."),
+    "rolled-back": Sort(
+        "problem", f"{_RESTORE} if something is missing, or accept it: `plainstate repair --cut`."
+    ),
     # its plain file
     "snapshot-damaged": Sort(
         "damage",

@@ -106,6 +106,7 @@ class Repair:
             "feed-damaged": self._begin_anew,
             "feed-open": self._close_segment,
             "feed-behind": self._tell,
+            "rolled-back": self._accept,
         }
 
     def mend(self, found: Finding) -> str:
@@ -331,6 +332,10 @@ class Repair:
             self._access.start()
             self._feed.finish(f"{self._disk.base}/{found.path}")
         return "closed it"
+
+    def _accept(self, found: Finding) -> str:
+        """Accepts that transactions are missing; a repair that was cut off may have cut them."""
+        return self._tell(found) if self._cut else ""
 
     def _tell(self, found: Finding) -> str:
         document = found.document
