@@ -315,12 +315,14 @@ class Looked(Struct, frozen=True):
         stamp: the engine's, as it was before the document was read.
         state: what was read, `None` if it is absent or cannot be read.
         readable: whether it can be read.
+        told: this state is the one that the change feed told last: an index learns it there.
     """
 
     document: DocumentId
     stamp: str
     state: State | None
     readable: bool
+    told: bool = False
 
 
 class Head:

@@ -255,6 +255,37 @@ def _(base):
     write(base / REST, (base / REST).read_bytes()[:20])
 
 
+@damage("rotten bit in JSON", ("snapshot-damaged", "plans/busy.json", 0), left="snapshot-damaged")
+def _(base):
+    settle_files(base)
+    rot(base / "plans/busy.json", b'"a"', b'"A"')
+
+
+@damage("rotten bit in Markdown, history has it", ("snapshot-damaged", NOTE, 0))
+def _(base):
+    settle_files(base)
+    rot(base / NOTE, b"One", b"Ome")
+
+
+def settle_files(base):
+    """Writes the plain files that the copy was made of once more: their heads know their times."""
+    with open_store(base, quiet_fold_s=3600) as store:
+        store.patch("plans", "busy", [{"op": "add", "path": "/steps/-", "value": "d"}])
+        store.checkpoint()
+    with open_store(base, history="keep") as store:
+        store.append_markdown("notes/deep", "rest", "Last line.\n")
+
+
+def rot(path, old, new):
+    before = path.stat()
+    with path.open("r+b") as file:
+        data = file.read()
+        assert old in data
+        file.seek(0)
+        file.write(data.replace(old, new, 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @damage("zeroed JSON", ("snapshot-damaged", REST, 1))
 def _(base):
     write(base / REST, b"\0" * 40)

@@ -122,12 +122,12 @@ class IndexCheck:
             version = None if looked.state is None else looked.state.version
             if row is not None and row.id < len(self._seen):
                 self._seen[row.id] = 1
-            if row is None or row.damaged is not None or row.version == version:
-                if row is None and version is not None:
-                    self._behind.append(document)
-            elif row.stamp == looked.stamp == self._look(document).stamp:
+            known = None if row is None else row.version
+            if known == version or (row is not None and row.damaged is not None):
+                continue
+            if row is not None and row.stamp == looked.stamp == self._look(document).stamp:
                 self._wrong.append(document)
-            else:
+            elif not looked.told:
                 self._behind.append(document)
 
     def _unseen(self) -> Iterator[DocumentId]:

@@ -11,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from plainstate.core import feed, names
 from plainstate.core.findings import finding
 from plainstate.engines.file import layout, writers
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int, int], None] | None
 
 __all__ = ["check", "check_folder"]
+
+_NEVER: Final = "never"
+"""Of a document that the feed does not know."""
 
 _GROUP: Final = stat.S_IRGRP | stat.S_IWGRP
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -187,22 +192,22 @@ class _Check:
     def _document(self, document: DocumentId) -> Iterator[Finding | Looked]:
         seen = examine(self._disk, document)
         yield from seen.findings
-        yield seen.looked
-        self._compare(document, seen)
+        state = seen.looked.state
+        version = None if state is None else state.version
+        told = self._told.get(hash(document), _NEVER) == version
+        yield structs.replace(seen.looked, told=told)
+        self._compare(document, seen, version)
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, max(self._done, self._total))
 
-    def _compare(self, document: DocumentId, seen: Examined) -> None:
+    def _compare(self, document: DocumentId, seen: Examined, version: str | None) -> None:
         """Notes what can only be told when all documents were seen."""
         if seen.digests is not None:
             digest, named = seen.digests
             self._edited[digest] = document, named
-        elif not seen.by_hand and seen.looked.readable and is_public(document):
-            state = seen.looked.state
-            version = None if state is None else state.version
-            if self._told.get(hash(document), version) != version:
-                self._untold.append(document)
+        elif self._told.get(hash(document), version) != version and is_public(document):
+            self._untold.append(document)
 
     # --- the store's own folder ---
 

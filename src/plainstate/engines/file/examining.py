@@ -210,12 +210,27 @@ class _Look:
             self._state = State(value, basis.seq, basis.version)
         if data is not None:
             self._duplicates(data)
+            self._rot(reading)
         if basis.kind == "cut off":
             self._add(
                 "cut-off", f"{shown}: a fold or save of it was cut off; nothing is lost", path
             )
         elif basis.kind == "edited" and (reading.journal or disk.fs.stat(disk.resting(document))):
             self._look_at_edit(reading, data, waiting)
+
+    def _rot(self, reading: Reading) -> None:
+        """Readers trust size, inode and time; a failing disk changes none of them."""
+        snapshot, named = reading.snapshot, reading.basis.head.snapshot
+        if snapshot is None or named is None or snapshot.stamp != named.stamp:
+            return
+        if snapshot.digest() != named.digest:
+            path = self._disk.snapshot(self._id)
+            self._add(
+                "snapshot-damaged",
+                f"{self._disk.shown(path)} holds other bytes than were written, although its time "
+                "has not changed",
+                path,
+            )
 
     def _look_at_edit(self, reading: Reading, data: bytes | None, waiting: int) -> None:
         self._by_hand = True
