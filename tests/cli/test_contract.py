@@ -26,6 +26,8 @@ READING = [
     ("rm", "n/a"),
     ("mv", "n/a", "n/b"),
     ("checkpoint",),
+    ("check",),
+    ("repair", "--yes"),
     ("resolve", "n/a", "--take", "file"),
 ]
 
@@ -41,7 +43,7 @@ def test_a_missing_store_is_said_and_not_created(cli, store_path, args):
 
 
 @pytest.mark.parametrize(
-    "args", [one for one in READING if one[0] in ("show", "ls", "cat", "sessions")]
+    "args", [one for one in READING if one[0] in ("show", "ls", "cat", "sessions", "check")]
 )
 def test_reading_writes_nothing(cli, store_path, args):
     (store_path / "n").mkdir(parents=True)
