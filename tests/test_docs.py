@@ -5,12 +5,17 @@ What may follow a block is checked:
 
 - an ```output block is what the blocks since the last one printed;
 - a block behind `<!-- tree: FOLDER -->` names every file below that folder;
-- a block behind `<!-- file: PATH -->` is that file's content.
+- a block behind `<!-- file: PATH -->` is that file's content;
+- a ```console block is what a terminal shows: after each `$ command`, going on with `> `, what
+  it prints.
 
-Times and ids differ from run to run and are not compared.
+Times, ids and digests differ from run to run and are not compared.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,12 +58,32 @@ def prose(text: str) -> str:
 
 
 def same_every_time(text: str) -> str:
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d(T[\d:.]+Z| [\d:]{8})", "TIME", text)
+    text = re.sub(r"\b(\d+)-[0-9a-f]{8}\b", r"\1-DIGEST", text)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
 
 
 def tree(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def on_a_terminal(text: str) -> str:
+    """What the commands of a block print, each behind itself."""
+    found = re.findall(r"^(\$ .*\n(?:> .*\n)*)", text, re.MULTILINE)
+    shown = ""
+    for prompt in found:
+        command = re.sub(r"^[$>] ", "", prompt, flags=re.MULTILINE)
+        plainstate = f'plainstate() {{ {sys.executable} -m plainstate "$@"; }}\n'
+        done = subprocess.run(
+            ["bash", "-c", plainstate + command],
+            env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        shown += prompt + done.stdout.decode()
+    return shown
 
 
 # --- examples ----------------------------------------------------------------
@@ -74,6 +99,8 @@ def play(text: str, capsys: pytest.CaptureFixture[str]) -> int:
             exec(compile(block.text, "example", "exec"), names)
         elif block.language == "output":
             assert same_every_time(capsys.readouterr().out) == same_every_time(block.text)
+        elif block.language == "console":
+            assert same_every_time(on_a_terminal(block.text)) == same_every_time(block.text)
         elif what == "tree":
             assert {line.split()[0] for line in block.text.splitlines()} == tree(Path(where))
         elif what == "file":
@@ -103,6 +130,7 @@ def test_the_readme_has_examples(tmp_path, monkeypatch, capsys):
         "```python\nassert False\n```\n",
         "<!-- tree: . -->\n```text\nmissing\n```\n",
         "```python\nopen('a', 'w').close()\n```\n<!-- file: a -->\n```text\nmore\n```\n",
+        "```console\n$ echo 1\n2\n```\n",
     ],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

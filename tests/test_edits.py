@@ -127,7 +127,6 @@ def test_a_removed_file_is_a_deleted_document(store: StateStore, tmp_path: Path)
     assert again.version != first.version
 
 
-@pytest.mark.xfail(strict=True, reason="a journal without a file: lists do not read it yet")
 def test_a_removed_file_is_not_listed(store: StateStore, tmp_path: Path):
     store.save_json("c", "d", 1, tx_id="t")
     (tmp_path / "c" / "d.json").unlink()

@@ -186,12 +186,14 @@ def test_the_state_before_a_broken_edit_is_read(store, tmp_path):
     assert store.load_json("c", "d")["n"] == FIVE[5]
 
 
-def test_the_past_of_another_policy_has_a_gap(store, tmp_path):
+def test_what_a_program_without_history_folds_is_a_gap(store, tmp_path):
     store.save_json("c", "d", {"n": [1]})
     store.close()
+    aside = history_file(tmp_path).rename(tmp_path / "aside")  # as if it did not know of it
     with open_store(tmp_path) as other:
         for number in (2, 3):
             other.patch("c", "d", push(number))
+    aside.rename(history_file(tmp_path))
     with keeping(tmp_path) as later:
         later.patch("c", "d", push(4))
         later.checkpoint()
@@ -459,3 +461,31 @@ def test_a_neighbour_in_the_folder_stays():
     engine.delete(TRASH, forget=True)
     assert engine.read(other).value == 1
     engine.close()
+
+
+def test_who_keeps_nothing_leaves_no_gap_in_what_others_keep(tmp_path):
+    """As the command line does, which does not know what the application keeps."""
+    with keeping(tmp_path) as store:
+        store.save_json("n", "a", {"x": 1})
+    with open_store(tmp_path) as other:
+        other.patch("n", "a", [{"op": "replace", "path": "/x", "value": 2}])
+    with open_store(tmp_path) as other:
+        other.save_json("n", "a", {"x": 3})
+        other.save_json("n", "b", {"x": 1})
+    with open_store(tmp_path) as other:
+        other.delete_file("n", "a")
+    with keeping(tmp_path) as store:
+        assert [one.seq for one in store.history("n", "a")] == [4, 3, 2, 1]
+        assert [store.read("n", "a", at=seq).value["x"] for seq in (1, 2, 3)] == [1, 2, 3]
+        assert store.read("n", "a", at=4) is None
+    assert not (tmp_path / ".plainstate/history/n/b.jsonl").exists()  # it begins none
+
+
+def test_who_keeps_nothing_does_not_shorten_what_others_keep(tmp_path):
+    with keeping(tmp_path, history_bytes=1_000_000) as store:
+        for number in range(20):
+            store.save_json("n", "a", {"x": number, "filler": "." * 1000})
+    with open_store(tmp_path, history_bytes=1) as other:
+        other.save_json("n", "a", {"x": 20})
+    with open_store(tmp_path) as store:
+        assert store.read("n", "a", at=1).value["x"] == 0

@@ -88,6 +88,12 @@ def _judge_one(
         if (tx_id and tx_id not in ids) or (document, seq) not in places:
             verdict.problems.append(f"{who} missed {tx_id}: {document} {version}")
     highest: dict[str, int] = defaultdict(int)
+    versions = {(document, seq): version for _, document, seq, version in acknowledged}
+    deleted = {tx_id for tx_id, _, _, _, action in lines if action == "delete"}
+    for tx_id, document, seq, version, _ in lines:
+        was = versions.get((document, seq), version)
+        if version not in (was, None) or (version is not None and tx_id and tx_id in deleted):
+            verdict.problems.append(f"{who} was told {document} {version}, which never was")
     known = set()
     repeats = late = 0
     for _, document, seq, version, _ in lines:

@@ -12,6 +12,7 @@ from plainstate.session import SessionSummary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from plainstate.engines.base import Engine
     from plainstate.index import Index
     from plainstate.index.catalog import SessionRow
     from plainstate.types import Kind, SearchHit
@@ -23,6 +24,7 @@ class SearchMethods:
     """Lists and search.  Each includes every commit that was acknowledged before the call."""
 
     _index: Index
+    _engine: Engine
 
     def list_sessions(
         self,
@@ -97,17 +99,28 @@ class SearchMethods:
             raise InvalidNameError(
                 f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
             )
-        return self._index.names(
+        found = self._index.names(
             names.check_category(category),
             kind=kind,
             prefix=_text("prefix", prefix),
             limit=_limit(limit),
             after=None if after is None else _text("after", after),
         )
+        if not found:
+            # nothing is known there: is it a folder at all, or a link or file in its place?
+            next(iter(self._engine.documents(category)), None)
+        return found
 
     def list_categories(self) -> list[str]:
         """The categories that hold documents, sorted."""
         return [category for category, _ in self._index.categories()]
+
+    def count_documents(self) -> dict[str, int]:
+        """How many documents each category holds; the categories are sorted.
+
+        Cost: the same for any number of documents.
+        """
+        return dict(self._index.categories())
 
     def search(
         self,

@@ -67,7 +67,8 @@ class StateStore(
         durability: "commit", "periodic" or "os", see `docs/durability.md`.
         options: `sync_interval_s`, `lock_timeout_s`, `quiet_fold_s`, `max_write_bytes`,
             `max_open_documents`, `history_bytes`: positive numbers, as documented in
-            `plainstate.limits`.  `history`: "keep" keeps earlier states, see `docs/history.md`.
+            `plainstate.limits`.  `history`: "keep" keeps earlier states, "none" only
+            where that was begun before, see `docs/history.md`.
 
     Raises:
         InvalidUrlError: `path` is a URL of an unknown scheme.

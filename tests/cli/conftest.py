@@ -1,8 +1,12 @@
 """Runs the real program."""
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -43,5 +47,38 @@ def cli(environment: dict[str, str], tmp_path: Path) -> Cli:
         out, err = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == code, (done.returncode, out, err)
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+    """Runs `plainstate ARGS…` on a terminal of 20 lines; returns what that shows."""
+
+    def run(*args: str | Path, code: int = 0, typed: str = "", **extra: str) -> str:
+        screen, keyboard = pty.openpty()
+        fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 200, 0, 0))
+        os.write(screen, typed.encode())
+        done = subprocess.Popen(
+            [sys.executable, "-m", "plainstate", *map(str, args)],
+            stdin=keyboard,
+            stdout=keyboard,
+            stderr=keyboard,
+            cwd=tmp_path,
+            env={**environment, **extra},
+        )
+        os.close(keyboard)
+        shown = b""
+        try:
+            while part := os.read(screen, 65536):
+                shown += part
+        except OSError:  # EIO: nobody has the terminal any more
+            pass
+        finally:
+            os.close(screen)
+            returned = done.wait(60)
+        text = shown.decode().replace("\r\n", "\n")
+        assert returned == code, (returned, text)
+        return text
 
     return run

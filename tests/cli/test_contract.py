@@ -23,16 +23,34 @@ READING = [
     ("ls", "n"),
     ("cat", "n/a"),
     ("sessions",),
+    ("search", "x"),
+    ("followers",),
+    ("history", "n/a"),
+    ("trash",),
+    ("stats",),
+    ("check",),
+    ("repair", "--dry-run"),
+    ("reindex",),
+    ("prune", "--keep-last", "1", "--dry-run"),
+    ("trash", "--empty", "--dry-run"),
+]
+CHANGING = [
+    ("watch",),
     ("rm", "n/a"),
     ("mv", "n/a", "n/b"),
+    ("undo", "n/a"),
+    ("fork", "s-1"),
+    ("prune", "--keep-last", "1", "--yes"),
+    ("trash", "--empty", "--yes"),
+    ("trash", "--restore", "s-1"),
+    ("followers", "--remove", "x"),
     ("checkpoint",),
-    ("check",),
     ("repair", "--yes"),
     ("resolve", "n/a", "--take", "file"),
 ]
 
 
-@pytest.mark.parametrize("args", READING)
+@pytest.mark.parametrize("args", READING + CHANGING)
 def test_a_missing_store_is_said_and_not_created(cli, store_path, args):
     failed = cli(*args, code=3)
     first, second = failed.stderr.splitlines()
@@ -42,15 +60,22 @@ def test_a_missing_store_is_said_and_not_created(cli, store_path, args):
     assert not store_path.exists()
 
 
-@pytest.mark.parametrize(
-    "args", [one for one in READING if one[0] in ("show", "ls", "cat", "sessions", "check")]
-)
+@pytest.mark.parametrize("args", READING)
 def test_reading_writes_nothing(cli, store_path, args):
     (store_path / "n").mkdir(parents=True)
     (store_path / "n" / "a.json").write_text("1", encoding="utf-8")
     before = sorted(store_path.rglob("*"))
-    cli(*args)
+    cli(*args, code=1 if args[0] == "search" else 0)
     assert sorted(store_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("args", READING)
+def test_reading_writes_at_most_the_index(cli, store_path, args):
+    with open_store(store_path) as store:
+        store.save_json("n", "a", 1)
+    before = {path for path in store_path.rglob("*") if "index-" not in path.name}
+    cli(*args, code=1 if args[0] == "search" else 0)
+    assert {path for path in store_path.rglob("*") if "index-" not in path.name} == before
 
 
 def leaves(cls):
@@ -151,6 +176,9 @@ def test_a_defect_is_one_line_and_debug_shows_where(monkeypatch, capsys):
         (("import", "-", "--store", "memory:"), 2),
         (("rm", "n/present", "--store", "memory:"), 2),
         (("checkpoint", "--store", "memory:"), 2),
+        (("watch", "--store", "memory:"), 2),
+        (("stats", "--store", "memory:"), 2),
+        (("search", "x", "--store", "memory:"), 2),
         (("resolve", "n/present", "--take", "file"), 2),
         (("resolve", "n/absent", "--take", "file"), 3),
     ],

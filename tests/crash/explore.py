@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
+from unittest.mock import patch
 
 from harness import (
     Run,
@@ -19,6 +20,7 @@ from harness import (
 from scenarios import A
 
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.history import History
 from plainstate.errors import EditConflictError, NotFoundError
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import METHODS, FaultyFileSystem
@@ -168,8 +170,8 @@ def judge(run: Run, fs: CrashFileSystem, scenario: Scenario, **options: Any) -> 
 
 
 def go_on_without_history(run: Run, fs: CrashFileSystem) -> None:
-    """Another process that keeps nothing takes the numbers over: the history must not know them."""
-    with same_every_time():
+    """A program without history takes the numbers over: the history must not know them."""
+    with same_every_time(), patch.object(History, "wanted", new=False):
         run.options = {}
         engine = run.open_engine(fs)
         first = engine.read(A)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from plainstate.types import ABSENT, Change, DocumentId
+from plainstate.types import ABSENT, Change, DocumentId, is_public
 
 if TYPE_CHECKING:
     from harness import Run
@@ -42,19 +42,21 @@ def check_feed(
         strict: the lines of a document stand in the order of its commits.
         seen: what a follower had read before, who goes on from there; all of it otherwise.
     """
+    documents = [document for document in run.documents if is_public(document)]
     seen = list(seen or [])
     seen += all_changes(engine, seen[-1].cursor if seen else None)
     if run.edited or run.feed_lost:
-        for document in run.documents:
+        for document in documents:
             lines = by_document(seen)[document]
             assert engine.notice(document, (lines[-1].version or ABSENT) if lines else ABSENT)
         seen += all_changes(engine, seen[-1].cursor if seen else None)
     told = by_document(seen)
-    assert set(told) <= set(run.documents), "a document that there never was"
-    for document in run.documents:
+    assert set(told) <= set(documents), "a document that there never was"
+    for document in documents:
         _check_document(run, engine, document, told[document], strict=strict)
     if not run.feed_lost:
-        missing = set(run.acknowledged) - {change.tx_id for change in seen}
+        ids = {tx_id for tx_id, document in run.acknowledged.items() if is_public(document)}
+        missing = ids - {change.tx_id for change in seen}
         # an edit by hand right behind a kill takes the id along
         assert run.edited or not missing, f"not told: {missing}"
 
@@ -76,6 +78,7 @@ def _check_document(
     told = {(line.seq, line.version) for line in lines}
     # what an edit made, or a write of which nobody knew whether it did, has no id
     nameless = run.edited or any("(unknown)" in said for said in run.said)
+    nameless = nameless or not all(map(is_public, run.documents))  # moved by way of the trash
     for line in lines:
         true = (line.seq, line.version) in committed or line.version is None
         true = true or known.get(line.tx_id) == line.version

@@ -154,29 +154,75 @@ def check_idle_writer():
     assert len(run.engine("a")._feed.segments()) > 3
 
 
+@pytest.mark.parametrize("others_go_on", [False, True])
+def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
+    """Its line stands behind a full segment, which the follower has left."""
+    monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
+    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
+    disk = CrashFileSystem()
+    run = Run(disk)
+    process = disk.spawn()
+    run.use("killed", run.open_engine(process))
+    run.append(A, "one;", by="killed")
+    for number in range(4):
+        run.append(B, f"{number};")
+    reader = run.open_engine(disk.spawn())
+    seen = all_changes(reader)
+    looks = iter([True])  # as if the segment became full right behind this look
+
+    def is_open() -> bool:
+        if next(looks, False):
+            return True
+        raise PowerCut
+
+    run.engine("killed")._feed._is_open = is_open
+    with pytest.raises(PowerCut):
+        run.append(A, "stray;", by="killed")
+    process.kill()
+    if others_go_on:
+        monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 1 << 20)
+        run.possible = run.possible[-1:]
+        run.append(A, "another process;")
+    seen += all_changes(reader, seen[-1].cursor)
+    assert {change.seq for change in seen if change.document == A} == set(
+        range(1, 3 + others_go_on)
+    )
+    check_feed(run, reader, seen=seen)
+
+
 def test_an_idle_writer_wakes_up_after_segments_became_full():
     check_idle_writer()
 
 
 def test_a_feed_that_cannot_be_written_stops_nobody():
-    """Lines wait in memory, or a successor finds them out from the documents."""
-    for clean in (True, False):
-        disk = CrashFileSystem()
-        run = Run(disk)
-        run.append(A, "one;")
-        feed = run.engine("a")._feed
-        write, feed._append = feed._append, failing
-        for number in range(3):
-            run.append(A, f"{number};")
-            run.append(B, f"{number};")
-        engine = run.engine("a")
-        if clean:
-            with pytest.raises(StorageError):
-                engine.close()  # says so, and leaves its entry among the writers
-            engine = run.open_engine(disk.spawn())
-        else:
-            feed._append = write
-        check_feed(run, engine, strict=True)
+    """Its lines wait in memory until it can."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;")
+    feed = run.engine("a")._feed
+    write, feed._append = feed._append, failing
+    for number in range(3):
+        run.append(A, f"{number};")
+        run.append(B, f"{number};")
+    run.checkpoint()
+    assert [change.seq for change in all_changes(run.open_engine(disk.spawn()))] == [1]
+    feed._append = write
+    check_feed(run, run.engine("a"), strict=True)
+
+
+def test_a_feed_that_cannot_be_written_until_the_end_is_made_good_by_a_successor():
+    """What was folded is told by its newest state only."""
+    disk = CrashFileSystem()
+    run = Run(disk)
+    run.append(A, "one;")
+    run.engine("a")._feed._append = failing
+    for number in range(3):
+        run.append(A, f"{number};")
+        run.append(B, f"{number};")
+    with pytest.raises(StorageError):
+        run.engine("a").close()  # says so, and leaves its entry among the writers
+    told = [(change.document, change.seq) for change in all_changes(run.open_engine(disk.spawn()))]
+    assert told == [(A, 1), (A, 4), (B, 3)]
 
 
 def failing(data: bytes) -> None:

@@ -2,30 +2,27 @@
 
 import pytest
 import scenarios
-from explore import go_on_without_history, judge, kills, kills_then_power_cuts, power_cuts
-from feeds import check_feed
-from harness import Violation
+from explore import go_on_without_history, judge, kills_then_power_cuts, power_cuts
+from harness import Violation, mute_feed
 from msgspec.structs import replace
-from test_feed import check_idle_writer, check_kills_of_reader
 
-import plainstate.engines.file.document as document_module
 import plainstate.engines.file.history as history_module
 import plainstate.engines.file.journal_file as journal_module
 import plainstate.engines.file.reader as reader_module
 from plainstate.core import history, record, replay
 from plainstate.core.record import TransactionRecord
-from plainstate.engines.file import writers
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
-from plainstate.engines.file.feed import Feed
-from plainstate.engines.file.group import Staged
 from plainstate.engines.file.history import History, HistoryFile
-from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.journal_file import JournalFile
-from plainstate.engines.file.untold import untold
-from plainstate.engines.file.writers import Registration
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.types import Commit
+
+
+@pytest.fixture(autouse=True)
+def _without_feed(monkeypatch):
+    """Its unsynced lines would crowd out what else a power cut can leave."""
+    mute_feed(monkeypatch)
 
 
 def nothing(*args, **kwargs):
@@ -232,80 +229,3 @@ def test_history_of_a_dead_writer_is_trusted(monkeypatch):
 def test_history_stays_under_the_old_name(monkeypatch):
     monkeypatch.setattr(History, "copy", nothing)
     expect_violation(scenarios.history_of_a_renamed_document)
-
-
-# --- the change feed ------------------------------------------------------------------
-
-
-def kill_everywhere(scenario, follow=check_feed):
-    for run in kills(scenario):
-        judge(run, run.disk.spawn(), scenario, follow=follow)
-
-
-def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
-    add_all = Staged.add_all
-
-    def tell_first(self, group):
-        add_all(self, group)
-        self._author._services.feed.tell(self.told)
-        self.told = []
-
-    monkeypatch.setattr(Staged, "add_all", tell_first)
-    with pytest.raises(Violation, match="never committed"):
-        kill_everywhere(scenarios.appends)
-
-
-def test_nobody_looks_at_the_segments_name_after_writing(monkeypatch):
-    def append(self, data):
-        if self._fd < 0:
-            self._enter()
-        self._disk.write_all(self._fd, data)
-
-    monkeypatch.setattr(Feed, "_append", append)
-    with pytest.raises(Violation, match="the feed ends with"):
-        check_idle_writer()
-
-
-def test_nobody_looks_at_the_segments_name_before_writing(monkeypatch):
-    def append(self, data):
-        while True:
-            if self._fd < 0:
-                self._enter()
-            self._disk.write_all(self._fd, data)
-            if self._is_open():
-                return
-            self._leave()
-
-    monkeypatch.setattr(Feed, "_append", append)
-    with pytest.raises(Violation, match="told as"):
-        check_idle_writer()
-
-
-def test_a_writers_list_is_not_kept(monkeypatch):
-    monkeypatch.setattr(Registration, "note", nothing)
-    with pytest.raises(Violation, match="never told"):
-        kill_everywhere(scenarios.create_by_append)
-
-
-def test_a_dead_writers_list_is_emptied_before_it_is_told(monkeypatch):
-    tell_for = Housekeeping._tell_for
-
-    def empty_first(self, dead):
-        for writer_id, fd in dead.items():
-            self._left[writer_id] = writers.documents_of(self._disk, fd)
-            self._disk.fs.truncate(fd, 0)
-        return tell_for(self, dead)
-
-    monkeypatch.setattr(Housekeeping, "_tell_for", empty_first)
-    with pytest.raises(Violation, match="never told"):
-        check_kills_of_reader(scenarios.create_by_append)
-
-
-def test_only_the_newest_version_is_told_for_a_dead_writer(monkeypatch):
-    def newest(reading, told, *, complete):
-        lines = untold(reading, told, complete=complete)
-        return lines if told and lines and told[-1][0] < lines[0].seq else []
-
-    monkeypatch.setattr(document_module, "untold", newest)
-    with pytest.raises(Violation, match="not told"):
-        kill_everywhere(scenarios.appends, follow=None)  # others go on before anybody reads

@@ -63,7 +63,7 @@ def read_all(store: StateStore) -> dict[str, object]:
     return found
 
 
-OTHER = (".plainstate/lock", ".plainstate/writers", ".plainstate/feed")
+OTHER = (".plainstate/lock", ".plainstate/writers", ".plainstate/feed", ".plainstate/index-")
 """Files that hold nothing of the state."""
 
 
@@ -72,7 +72,7 @@ def tree(base: Path) -> dict[str, tuple[str, object]]:
 
     A folder without a file holds nothing, and what `.plainstate` knows of the writers
     that live now is not part of the state.  Nor is the change feed: a write that is refused may
-    have noticed an edit by hand, and tells of it.
+    have noticed an edit by hand, and tells of it.  Nor is the index, which anything may make anew.
     """
     if not base.is_dir():
         return {"": ("file", base.read_bytes())}

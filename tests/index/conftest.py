@@ -77,6 +77,7 @@ def agrees(store: StateStore, *words: str) -> None:
 def scanned(store: StateStore) -> None:
     """Waits until the scan behind the opening is done."""
     store.list_categories()
+    store._index._hurry.set()
     if store._index._thread is not None:
         assert store._index._scanned.wait(30)
 

@@ -89,7 +89,7 @@ def test_writers_and_readers_are_killed(folder: Path, seed: int):
         time.sleep(chance.random() / 3)
         for one in crew:
             one.kill()
-            one.communicate()
+        assert [one.communicate()[1] for one in crew] == [""] * len(crew)
         with open_store(folder) as store:
             agrees(store, *WORDS)
     with open_store(folder) as store:

@@ -1,5 +1,6 @@
 """What the processes of `test_processes.py` do: `python workers.py TASK STORE SEED COUNT`."""
 
+import os
 import random
 import sys
 import time
@@ -13,8 +14,8 @@ WORDS = ("apple", "pear", "fig")
 def hammer(store: StateStore, chance: random.Random, count: int) -> None:
     """Appends, and sees each of its own messages at once in list and search."""
     for number in range(count):
-        name = f"s-{chance.randrange(8)}"
-        own = f"own{chance.getrandbits(60):x}"
+        name = f"h-{chance.randrange(8)}"  # nobody deletes these
+        own = f"own{os.getpid()}x{time.time_ns()}"  # nobody else's, whatever the seed
         store.append_user_message(name, f"{chance.choice(WORDS)} {own}", user_id="ada")
         assert name in [one.id for one in store.list_sessions(limit=100)]
         if number % 3 == 0:
@@ -30,7 +31,7 @@ def write(store: StateStore, chance: random.Random, count: int) -> None:
     """Appends, deletes and renames; asks nothing of the index."""
     for number in range(count):
         name = f"s-{chance.randrange(20)}"
-        store.append_user_message(name, chance.choice(WORDS), user_id=f"u{number % 3}")
+        store.append_user_message(name, chance.choice(WORDS), user_id="ada")
         if number % 7 == 0:
             store.delete_session(f"s-{chance.randrange(20)}")
 

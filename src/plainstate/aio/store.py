@@ -530,6 +530,15 @@ class AsyncStateStore(AsyncBase):
             self._store.list_categories,
         )
 
+    async def count_documents(self) -> dict[str, int]:
+        """How many documents each category holds; the categories are sorted.
+
+        See `StateStore.count_documents`.
+        """
+        return await self._write(
+            self._store.count_documents,
+        )
+
     async def search(
         self, text: str, *, category: str | None = None, user_id: str | None = None, limit: int = 20
     ) -> list[SearchHit]:

@@ -6,19 +6,21 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from plainstate import check_store, errors
-from plainstate.cli import places, render
+from plainstate import check_store
+from plainstate.cli import inputs, places, render
 from plainstate.cli.progress import progress
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import TextIO
 
     from plainstate import Finding, RepairReport
     from plainstate.types import Json
 
 __all__ = ["check", "repair"]
 
+_DECLINED: Final = 1
 _EXIT_DAMAGED: Final = 5
 
 
@@ -41,38 +43,34 @@ def check(args: argparse.Namespace) -> int:
 
 
 def repair(args: argparse.Namespace) -> int:
-    """`plainstate repair`: mends what needs no decision.
+    """`plainstate repair`: mends what needs no decision; on a terminal it asks first.
 
     Returns:
-        5 if something worse than a note is left, else 0.
-
-    Raises:
-        UsageError: nobody can be asked whether to go on.
+        1 if the answer was no, 5 if something worse than a note is left, else 0.
     """
-    may_ask = sys.stdin.isatty() and not args.json
-    if not (args.dry_run or args.yes or may_ask):
-        raise errors.UsageError(
-            "repair changes files, and there is nobody to ask",
-            hint="Add --yes, or --dry-run to see what it would do.",
-        )
     with places.existing_store(args) as store:
 
         def run(*, dry_run: bool) -> RepairReport:
             with progress("checking") as tick:
                 return store.repair(cut=args.cut, dry_run=dry_run, progress=tick)
 
-        report = run(dry_run=args.dry_run or not args.yes)
-        if report.dry_run and not args.dry_run and report.mended:
-            _print_repair(report)
-            if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-                return _EXIT_DAMAGED
-            report = run(dry_run=False)
+        if not (args.yes or args.dry_run):
+            inputs.need_consent("repair")
+            plan = run(dry_run=True)
+            if plan.mended:
+                _print_mended(plan, sys.stderr)
+                if not inputs.confirm(f"Mend {render.plural(len(plan.mended), 'finding')}?"):
+                    return _DECLINED
+        report = run(dry_run=args.dry_run)
     if args.json:
         mended = [{**_as_json(one.finding), "action": one.action} for one in report.mended]
         left = [_as_json(one) for one in report.left]
         render.json_document({"dry_run": report.dry_run, "mended": mended, "left": left})
     else:
-        _print_repair(report)
+        _print_mended(report, sys.stdout)
+        _print(report.left)
+        word = "mendable" if report.dry_run else "mended"
+        print(f"{word}: {len(report.mended):,}; left for you to decide: {len(report.left):,}")
     return _EXIT_DAMAGED if report.left else 0
 
 
@@ -82,13 +80,11 @@ def _print(findings: Sequence[Finding]) -> None:
         print(f"    {render.one_line(one.remedy)}")
 
 
-def _print_repair(report: RepairReport) -> None:
+def _print_mended(report: RepairReport, out: TextIO) -> None:
     done, word = ("to do", "mendable") if report.dry_run else ("done", "mended")
     for one in report.mended:
-        print(f"{word}: {render.one_line(one.finding.message)} [{one.finding.code}]")
-        print(f"    {done}: {one.action}")
-    _print(report.left)
-    print(f"{word}: {len(report.mended):,}; left for you to decide: {len(report.left):,}")
+        print(f"{word}: {render.one_line(one.finding.message)} [{one.finding.code}]", file=out)
+        print(f"    {done}: {one.action}", file=out)
 
 
 def _counts(findings: Sequence[Finding]) -> str:

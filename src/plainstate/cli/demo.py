@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from plainstate import errors, open_store
-from plainstate.cli import demo_plan, imports, reading, render
+from plainstate.cli import demo_plan, imports, listing, render
 
 if TYPE_CHECKING:
     import argparse
@@ -111,7 +111,7 @@ class _Demo:
             render.json_document(self._report(findings, acks, killed_after))
         else:
             self._tell(findings, acks)
-            print(f"\nThe newest sessions:\n\n{reading.sessions_table(newest)}\n")
+            print(f"\nThe newest sessions:\n\n{listing.sessions_table(newest)}\n")
             _print_file(self._folder, f"sessions/{newest[0].id}.json")
             _print_next(kept, newest[0].id)
         return 0 if findings.good else EXIT_FAILED

@@ -22,6 +22,19 @@ _IN_COMMANDS: Final = {
     "max_write_bytes=": "Run it again with --max-document-bytes {size}.",
     "overwrite=True": "Choose another name, or add --overwrite.",
     "on_existing=": "--on-existing skip leaves what is there; --on-existing replace overwrites it.",
+    "history='keep'": "`plainstate history {doc}` lists what is kept. "
+    "Set PLAINSTATE_HISTORY=keep to keep what comes.",
+    "`history` lists": "`plainstate history {doc}` lists those there are.",
+    "HistoryEntry.seq": "`plainstate history DOC` lists numbers and versions.",
+    "trash()": "`plainstate trash` lists what is there.",
+    "keep_last": "Give --older-than, --keep-last or --max-bytes.",
+    "new_id": "Choose another NEW, or leave it out.",
+    "at=0": "Pass --at 0 to that number, or leave it out.",
+    "SessionSummary.cursor": "Pass it exactly as `plainstate sessions` had it.",
+    "a change or page": "Pass it exactly as `plainstate watch --json` had it.",
+    "error's `oldest`": "Look at the documents themselves; `plainstate followers --remove NAME` "
+    "lets a follower begin anew.",
+    "remove_follower": "`plainstate followers --remove NAME` forgets it; then begin anew.",
     "list_categories": "`plainstate ls` lists what is there.",
     "list_sessions": "`plainstate sessions` lists what is there.",
     "max_write_bytes": "Split it, or keep large data in files of its own.",
@@ -42,6 +55,7 @@ def hint(error: PlainstateError) -> str:
     """
     # The file rather than the document: its suffix says which of two is meant.
     file = str(getattr(error, "path", "")).removesuffix("l")  # a journal's: .jsonl, .mdl
+    file = file or str(getattr(error, "document", ""))
     for words, said in _IN_COMMANDS.items():
         if words in error.hint:
             return said.format(doc=shlex.quote(file), size=getattr(error, "size_bytes", ""))

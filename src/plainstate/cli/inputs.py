@@ -6,12 +6,12 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from plainstate.errors import InvalidValueError
+from plainstate.errors import InvalidValueError, UsageError
 
 if TYPE_CHECKING:
     from plainstate.types import Json
 
-__all__ = ["STDIN", "decode", "parse_json", "read"]
+__all__ = ["STDIN", "confirm", "decode", "need_consent", "parse_json", "read"]
 
 STDIN = "-"
 """How standard input is named."""
@@ -23,6 +23,31 @@ def read(path: str) -> bytes:
         return sys.stdin.buffer.read()
     with open(path, "rb") as file:
         return file.read()
+
+
+def need_consent(what: str) -> None:
+    """For what takes something away: somebody must be there to be asked.
+
+    Raises:
+        UsageError: nobody is.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            f"{what} asks first, and here is nobody to ask",
+            hint="--dry-run tells what would go; --yes does it without asking.",
+        )
+
+
+def confirm(question: str) -> bool:
+    """Asks on the terminal; only y or yes is a yes."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was changed", file=sys.stderr)
+    return False
 
 
 def decode(data: bytes, where: str) -> str:

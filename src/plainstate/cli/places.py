@@ -21,7 +21,9 @@ __all__ = [
     "Place",
     "existing_place",
     "existing_store",
+    "file_of",
     "locate",
+    "locate_past",
     "missing",
     "parse_doc",
     "store_for_writing",
@@ -46,7 +48,7 @@ class Place(NamedTuple):
 
 def store_for_writing(args: argparse.Namespace, **options: Unpack[StoreOptions]) -> StateStore:
     """The store that `--store` names; created with the first write."""
-    return open_store(_named(args), **options)
+    return _open(_named(args), options)
 
 
 def existing_store(args: argparse.Namespace) -> StateStore:
@@ -55,7 +57,7 @@ def existing_store(args: argparse.Namespace) -> StateStore:
     Raises:
         NotFoundError: it is not.
     """
-    return open_store(existing_place(args))
+    return _open(existing_place(args), {})
 
 
 def existing_place(args: argparse.Namespace) -> str:
@@ -72,6 +74,18 @@ def existing_place(args: argparse.Namespace) -> str:
             document="",
         )
     return named
+
+
+def _open(named: str, options: StoreOptions) -> StateStore:
+    """Opens it, with what the environment says."""
+    kept = os.environ.get("PLAINSTATE_HISTORY") or "none"
+    if kept not in ("none", "keep"):
+        raise errors.UsageError(
+            f"PLAINSTATE_HISTORY cannot be {kept!r}", hint="Set it to keep, or to none."
+        )
+    if kept == "keep":
+        options["history"] = "keep"
+    return open_store(named, **options)
 
 
 def _named(args: argparse.Namespace) -> str:
@@ -129,11 +143,37 @@ def locate(store: StateStore, place: Place) -> Kind:
     if not present:
         raise missing(place)
     if len(present) > 1:
-        raise errors.UsageError(
-            f"{place} is both a .json and a .md document",
-            hint="Say which one: --kind json or --kind markdown.",
-        )
+        raise _ambiguous(place)
     return present[0]
+
+
+def locate_past(store: StateStore, place: Place) -> Kind:
+    """Which kind of document is there, or was there as far as its past is kept.
+
+    Raises:
+        NotFoundError, UsageError: as `locate`.
+    """
+    kinds = SUFFIXES if place.kind is None else (place.kind,)
+    if any(store.exists(place.category, place.name, kind=kind) for kind in kinds):
+        return locate(store, place)
+    gone = [kind for kind in kinds if store.history(place.category, place.name, kind=kind, limit=1)]
+    if len(gone) > 1:
+        raise _ambiguous(place)
+    if not gone:
+        raise missing(place)
+    return gone[0]
+
+
+def file_of(category: str, name: str, kind: Kind) -> str:
+    """A document by its plain file, from the store's folder: what a shell completes."""
+    return f"{category}/{name}{SUFFIXES[kind]}"
+
+
+def _ambiguous(place: Place) -> errors.UsageError:
+    return errors.UsageError(
+        f"{place} is both a .json and a .md document",
+        hint="Say which one: --kind json or --kind markdown.",
+    )
 
 
 def missing(place: Place) -> errors.NotFoundError:

@@ -1,4 +1,4 @@
-"""What the terminal gets: tables, JSON, progress.  Colours are not used at all."""
+"""What the terminal gets: tables, JSON, progress.  Colours are not used; bold marks a hit."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ __all__ = [
     "Progress",
     "clean",
     "fit",
+    "hits",
     "instant",
+    "instant_of",
     "json_document",
     "json_line",
     "one_line",
     "plural",
     "prepare_streams",
+    "quote",
     "rfc3339",
+    "size",
     "table",
+    "terminal_lines",
     "write_bytes",
 ]
 
 # What would steer a terminal instead of being shown: stored text is not trusted.
 # Controls (Cc) except newline and tab, and the controls of writing direction.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_HIT = re.compile(r"«([^\s«»](?:[^«»]*[^\s«»])?)»")
 
 _ZERO_WIDTH = ("Mn", "Me", "Cf")
 _WIDE = ("W", "F")
@@ -72,6 +79,39 @@ def plural(count: int, noun: str) -> str:
 def instant(moment: datetime | None) -> str:
     """A time in UTC, to the second; "" for none."""
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def instant_of(time: str) -> str:
+    """The same of a time as JSON carries it.
+
+    Example:
+        >>> instant_of("2026-11-22T13:39:54.033014Z")
+        '2026-11-22 13:39:54'
+    """
+    return one_line(time[:19].replace("T", " "))
+
+
+def size(count: int) -> str:
+    """How much that is, in powers of 1024.
+
+    Example:
+        >>> size(1023), size(1536), size(5 << 30)
+        ('1,023 bytes', '1.5 KiB', '5.0 GiB')
+    """
+    if count < 1024:  # noqa: PLR2004
+        return plural(count, "byte")
+    amount, units = count / 1024, ["TiB", "GiB", "MiB", "KiB"]
+    while amount >= 1000 and len(units) > 1:  # noqa: PLR2004 - three digits are enough
+        amount /= 1024
+        units.pop()
+    return f"{amount:,.1f} {units[-1]}"
+
+
+def quote(text: str) -> str:
+    """As a word for the shell."""
+    import shlex
+
+    return shlex.quote(one_line(text))
 
 
 def rfc3339(moment: datetime) -> str:
@@ -130,10 +170,28 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _terminal_columns() -> int | None:
+    return _terminal()[0]
+
+
+def terminal_lines() -> int | None:
+    """How many lines the terminal shows; `None` where standard output is none."""
+    return _terminal()[1]
+
+
+def _terminal() -> tuple[int | None, int | None]:
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):  # not a terminal, or no real file at all
-        return None
+        return None, None
+    return columns or None, lines or None
+
+
+def hits(snippet: str) -> str:
+    """A snippet, harmless; on a terminal its hits are bold rather than between « and »."""
+    plain = one_line(snippet)
+    bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    # the text's own guillemets have spaces inside, as French has them, and stay
+    return _HIT.sub("\x1b[1m\\1\x1b[22m", plain) if bold else plain
 
 
 def json_line(value: Any, *, file: TextIO | None = None) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from plainstate.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from plainstate.engines.base import Engine
@@ -28,8 +29,15 @@ __all__ = ["Index", "IndexStatistics"]
 _DELAY_S: Final = 0.2
 """A handle that lives shorter, and asks for no list, is not worth a scan."""
 
-_PATIENCE_S: Final = 0.05
-"""How long the first list waits for the scan: long enough for a small store."""
+_PATIENCE_S: Final = 0.03
+"""How long the first list waits for the scan of a small store."""
+
+_SMALL: Final = 1000
+"""Documents that a scan looks at in about that time.  A larger store is not hurried: the scan
+would only slow the first list down."""
+
+_TIDY_S: Final = 0.01
+"""How long closing waits for a scan to end."""
 
 _PAUSE_S: Final = 0.002
 """Between two chunks of a scan in the background, so that it does not hold up others."""
@@ -79,6 +87,7 @@ class Index:
         self._has_no_place = False
         self._parts: tuple[Refresh, Search] | None = None
         self._closed = threading.Event()
+        self._asked = False
         self._hurry = threading.Event()
         self._scanned = threading.Event()
         self._thread: threading.Thread | None = None
@@ -242,7 +251,7 @@ class Index:
         self._closed.set()
         self._hurry.set()
         if self._thread is not None:
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_TIDY_S)  # it ends by itself, wherever it is
         with self._opening:
             if self._database is not None:
                 self._database.close()
@@ -282,9 +291,11 @@ class Index:
     def _freshen(self, database: Database) -> None:
         refresh, _ = self._working_parts()
         self.start()
-        if not self._scanned.is_set() and self._thread is not None:
-            self._hurry.set()
-            self._scanned.wait(_PATIENCE_S)
+        if self._thread is not None and not self._asked:
+            self._asked = True
+            if _read(database, _is_small):
+                self._hurry.set()
+                self._scanned.wait(_PATIENCE_S)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -378,6 +389,11 @@ _ATTEMPTS: Final = 4
 
 def _closed() -> UsageError:
     return UsageError("the store is closed", hint="Open it again with open_store.")
+
+
+def _is_small(connection: sqlite3.Connection) -> bool:
+    (count,) = connection.execute("SELECT coalesce(sum(count), 0) FROM categories").fetchone()
+    return bool(count <= _SMALL)
 
 
 def _read(database: Database, page: Callable[..., T], *args: Any, **options: Any) -> T:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Refresh", "Stopped"]
 
-_PAGE: Final = 1000
-"""Changes of one transaction: others get in between."""
+_PAGE: Final = 4000
+"""Changes of one transaction: few enough for others to get in between, and so many that the many
+changes of a busy document are mostly taken in as one."""
 
 _CHUNK: Final = 500
 """Documents of a scan that are looked up together."""
@@ -62,6 +63,7 @@ class Refresh:
         self._describe = describe
         self._stop = stop
         self._scanning = threading.Lock()
+        self._asking = threading.Lock()
 
     def freshen(self, database: Database) -> None:
         """Afterwards the rows are as new as the last commit that was acknowledged before."""
@@ -90,19 +92,24 @@ class Refresh:
 
     def _changes(self, database: Database, start: str | None) -> tuple[ChangePage, bool]:
         """A page of the feed, and whether it tells everything since `start`."""
-        # others go on from where this handle has read to: that must be there after a power cut
-        durable = database.path is not None
         if start is None:  # a scan is demanded already: it sees all that is older
-            return self._engine.changes(LATEST, limit=_PAGE, durable=durable), True
+            return self._ask(database, LATEST), True
         try:
-            page = self._engine.changes(start, limit=_PAGE, durable=durable)
+            page = self._ask(database, start)
         except CursorExpiredError as error:
-            page = self._engine.changes(error.oldest, limit=_PAGE, durable=durable)
+            page = self._ask(database, error.oldest)
         except InvalidCursorError:  # a crash has left the index ahead of the feed
-            page = self._engine.changes(None, limit=_PAGE, durable=durable)
+            page = self._ask(database, None)
         else:
             return page, not page.gap
         return page, False
+
+    def _ask(self, database: Database, since: str | None) -> ChangePage:
+        # One thread at a time: the first may have to complete the feed for a writer that was
+        # killed, and the second would not see what is still being told.
+        with self._asking:
+            # Others go on from where this handle has read to, also after a power cut.
+            return self._engine.changes(since, limit=_PAGE, durable=database.path is not None)
 
     def _apply(
         self, database: Database, start: str | None, page: ChangePage, *, is_whole: bool
@@ -159,8 +166,8 @@ class Refresh:
         with self._scanning:
             if only_if_demanded and is_complete(database):
                 return 0
-            self.edits_missed.clear()
             self.catch_up(database)
+            self.edits_missed.clear()  # what was missed before this moment is seen now
             with database.reading() as connection:
                 demanded, scanned = connection.execute(
                     "SELECT demanded, scanned FROM feed"

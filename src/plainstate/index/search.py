@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from plainstate.core import times
 from plainstate.core.summary import is_session
-from plainstate.errors import NotFoundError, UsageError
+from plainstate.errors import NotFoundError, PlainstateError, UsageError
 from plainstate.index import query, texts
 from plainstate.index.refresh import Refresh, Stopped
 from plainstate.index.texts import ROLES, Text
@@ -163,12 +163,15 @@ class Search:
             added = self._added(database, one, one.texts_seq)
             if added is not None:
                 return added
-        found = self._refresh.look(one.document)
-        if found.state is None or found.damaged is not None:
+        try:
+            state = self._engine.read(one.document)
+        except UsageError:  # the store is closed
+            raise
+        except PlainstateError:
             return None
-        if found.state.seq < one.seq:  # its numbers begin anew
+        if state is None or state.seq < one.seq:  # gone, or its numbers begin anew
             return None
-        return _Read(found.state.seq, texts.texts_of(one.document, found.state.value), added=False)
+        return _Read(state.seq, texts.texts_of(one.document, state.value), added=False)
 
     def _added(self, database: Database, one: _Unread, since: int) -> _Read | None:
         """What was added to a session, if that is all that happened since."""
@@ -216,6 +219,7 @@ _FIND: Final = (
 
 def _keep(connection: sqlite3.Connection, one: _Unread, said: _Read) -> None:
     """Makes the words of a document those that were read; what did not change stays."""
+    scope = one.scope
     before: dict[tuple[str, int], tuple[int, str]] = {}
     if one.texts_seq is None:  # nothing is known, or its owner is another one now
         _forget(connection, one.id)
@@ -231,17 +235,17 @@ def _keep(connection: sqlite3.Connection, one: _Unread, said: _Read) -> None:
         if number is not None:
             if body == text.body:
                 continue
-            _remove(connection, number, str(body), one.scope)
+            _remove(connection, number, str(body), scope)
         cursor = connection.execute(
             "INSERT INTO texts(document, role, position, time, body) VALUES(?, ?, ?, ?, ?)",
             (one.id, text.role, text.position, text.time, text.body),
         )
         connection.execute(
             "INSERT INTO words(rowid, body, scope) VALUES(?, ?, ?)",
-            (cursor.lastrowid, query.spread(text.body), one.scope),
+            (cursor.lastrowid, query.spread(text.body), scope),
         )
     for number, body in before.values():
-        _remove(connection, number, body, one.scope)
+        _remove(connection, number, body, scope)
     connection.execute("UPDATE documents SET texts_seq = ? WHERE id = ?", (said.seq, one.id))
 
 

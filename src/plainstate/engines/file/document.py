@@ -170,7 +170,12 @@ class FileDocument(Folding):
         return commit
 
     def tell_behind(
-        self, told: Sequence[ToldLine], *, complete: bool = False, secure: bool = False
+        self,
+        told: Sequence[ToldLine],
+        *,
+        unsure: Sequence[ToldLine] = (),
+        complete: bool = False,
+        secure: bool = False,
     ) -> None:
         """Tells the feed what it lacks; see `untold.py` for the arguments.
 
@@ -182,7 +187,7 @@ class FileDocument(Folding):
         if secure and self._suspect:
             self._trust_again()
         reading = self._read()
-        lines = untold(reading, told, complete=complete)
+        lines = untold(reading, told, unsure=unsure, complete=complete)
         if lines and secure:
             self._secure(reading)
         for line in lines:

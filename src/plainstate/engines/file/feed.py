@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -48,10 +49,13 @@ class Told(msgspec.Struct, frozen=True):
 
     Attributes:
         lines: of each document, number and version of each line, oldest first.
+        unsure: of these, the ones that its writer may have put behind a full segment, and was
+            killed before it looked again: readers may have missed them.
         complete: this is all that the feed ever told, not only its newest part.
     """
 
     lines: dict[DocumentId, list[tuple[int, str | None]]]
+    unsure: dict[DocumentId, list[tuple[int, str | None]]]
     complete: bool
 
 
@@ -255,15 +259,25 @@ class Feed:
             if number and size > FEED_BYTES:
                 break
             files.append(segment)
-        told: dict[DocumentId, list[tuple[int, str | None]]] = {one: [] for one in documents}
+        told = Told(
+            {one: [] for one in documents},
+            {one: [] for one in documents},
+            complete=not files or files[-1].number == 1,
+        )
         for segment in reversed(files):
             file = self._disk.read_file(segment.path)
             if file is None:  # it became full meanwhile
                 return self.told(documents)
-            for change in feed.parse(file.data, Cursor(segment.number), len(file.data)).changes:
-                if change.document in told:
-                    told[change.document].append((change.seq, change.version))
-        return Told(told, complete=not files or files[-1].number == 1)
+            changes = feed.parse(file.data, Cursor(segment.number), len(file.data)).changes
+            for document, run in groupby(changes, lambda change: change.document):
+                if document in told.lines:
+                    lines = [(change.seq, change.version) for change in run]
+                    told.lines[document] += lines
+                    if segment is not files[0]:
+                        told.unsure[document] = lines  # the last of its lines there
+                    elif told.unsure[document] == lines:
+                        told.unsure[document] = []
+        return told
 
     def last_version(self, document: DocumentId) -> str | None:
         """What the newest segment told last about a document, as `notice` takes it."""

@@ -65,7 +65,9 @@ class Folding(DocumentState):
             self._replay(self._read())  # what cannot be read is not overwritten: `DamagedError`
         data = self._encode(value)
         self.check_size(len(data))
-        self._keep_current()
+        kept = self._history.wanted
+        if kept:
+            self._keep_current()
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
         reference = SnapshotRef(digest_of(data), stamp)
         seq = self.position.seq + 1
@@ -78,7 +80,7 @@ class Folding(DocumentState):
             and self.position.version is None
             and self._journal is None
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
-            and not self._history.wanted  # an edit of it must get a number of its own
+            and not kept  # an edit of it must get a number of its own
         )
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
@@ -89,8 +91,9 @@ class Folding(DocumentState):
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
         self._edited_at_rest = False
-        with self._postponing():
-            self._keep_whole(head, value, action)
+        if kept:
+            with self._postponing():
+                self._keep_whole(head, value, action)
         if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
             with self._postponing():
                 self._rotate()
@@ -222,14 +225,13 @@ class Folding(DocumentState):
     def _keep_current(self) -> None:
         """Before the file is overwritten: keeps what is in it."""
         at = self.position
-        if self._history.wanted and not self._history.ends_at(Point(at.seq, at.version)):
+        if not self._history.ends_at(Point(at.seq, at.version)):
             self._keep(self._read())
 
     def _keep_whole(self, head: HeadRecord, value: Json, action: Action) -> None:
         """Keeps a state that was saved as a whole; should that fail, the next writer does it."""
-        if self._history.wanted:
-            base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
-            self._history.add(msgspec.structs.replace(base, action=action))
+        base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
+        self._history.add(msgspec.structs.replace(base, action=action))
 
     def _announce(self, head: HeadRecord) -> None:
         """Says durably which transactions the coming snapshot holds."""

@@ -53,7 +53,7 @@ class History:
     Args:
         disk: the store.
         document: whose.
-        limit: bytes to keep; 0: this handle keeps nothing.
+        limit: bytes to keep; 0: this handle begins no history, and goes on with one that is there.
         make_id: names what is set aside.
     """
 
@@ -70,7 +70,15 @@ class History:
         self._end: Point | None = None
         self._first_size = 0
         self._suspect = False
-        self.wanted = limit > 0 and is_public(document)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether what comes is to be kept.
+
+        What is kept goes on being kept, whatever this handle was told: another program, which
+        relies on it, must not find a gap.  One stat(2) where this handle keeps nothing itself.
+        """
+        return is_public(self._document) and (self._limit > 0 or self.is_there())
 
     def is_there(self) -> bool:
         """Whether anything is kept.  One stat(2)."""
@@ -199,9 +207,12 @@ class History:
         self._shorten()
 
     def _shorten(self) -> None:
-        """Drops the oldest, so that the file stays below twice what is to be kept."""
+        """Drops the oldest, so that the file stays below twice what is to be kept.
+
+        Only who keeps a history knows how much that is.
+        """
         file = self._file
-        if file is None or file.size <= 2 * (self._limit + self._first_size):
+        if not self._limit or file is None or file.size <= 2 * (self._limit + self._first_size):
             return
         try:
             self._write_anew(history.newest_lines(self._lines(), self._limit))

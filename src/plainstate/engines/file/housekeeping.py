@@ -165,7 +165,12 @@ class Housekeeping:
         def look(file: FileDocument) -> None:
             if not told:  # only now: it costs something, and somebody may be writing all of them
                 told.append(self._feed.told(documents))
-            file.tell_behind(told[0].lines[file.id], complete=told[0].complete, secure=True)
+            file.tell_behind(
+                told[0].lines[file.id],
+                unsure=told[0].unsure[file.id],
+                complete=told[0].complete,
+                secure=True,
+            )
             with self._mutex:
                 self._access.doubtful.discard(file.id)
 

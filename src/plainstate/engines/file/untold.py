@@ -34,7 +34,9 @@ class _Commit(NamedTuple):
     tx: str
 
 
-def untold(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> list[Untold]:
+def untold(
+    reading: Reading, told: Sequence[ToldLine], *, unsure: Sequence[ToldLine], complete: bool
+) -> list[Untold]:
     """Everything from the first commit on that the feed did not tell.
 
     What it told behind that one is told again: so the last line about a document always is
@@ -43,6 +45,7 @@ def untold(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> lis
     Args:
         reading: the document.
         told: the lines about it, oldest first, as far as they are known.
+        unsure: those of them that readers may have missed.
         complete: these are all there ever were.  Otherwise a commit before them counts as told.
     """
     commits = _commits(reading)
@@ -54,7 +57,13 @@ def untold(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> lis
     else:  # what is folded was told long ago
         waiting = [line.seq for line in reading.records if isinstance(line, TransactionRecord)]
         floor = min(waiting, default=newest.seq) - 1
-    missing = [n for n, one in enumerate(commits) if one.seq > floor and not _is_in(told, one)]
+    if unsure:
+        floor = min(floor, min(seq for seq, _ in unsure) - 1)
+    missing = [
+        number
+        for number, one in enumerate(commits)
+        if one.seq > floor and (one[:2] in unsure or one[:2] not in told)
+    ]
     if not missing and not (told and _is_same(told[-1], newest)):
         missing = [len(commits) - 1]
     if not missing or (not told and not newest.seq):
@@ -70,29 +79,22 @@ def untold(reading: Reading, told: Sequence[ToldLine], *, complete: bool) -> lis
     return found
 
 
-def _is_in(told: Sequence[ToldLine], commit: _Commit) -> bool:
-    # a remembered id does not say whether it was a deletion
-    return (commit.seq, commit.version) in told or (commit.seq, None) in told
-
-
 def _is_same(told: ToldLine, newest: _Commit) -> bool:
     """Whether a line tells the newest state: absent is absent."""
     return told[1] == newest.version and (told[1] is None or told[0] == newest.seq)
 
 
 def _commits(reading: Reading) -> list[_Commit]:
-    """All that the files still know of, by number; the newest is last."""
+    """All that the files still know of, by number; the newest is last.
+
+    Not what a head remembers of ids: behind a rename, they are those of the other name.
+    """
     basis, records = reading.basis, reading.records
     found: dict[int, _Commit] = {}
     for number, line in enumerate(records):
         if isinstance(line, TransactionRecord):
             found[line.seq] = _Commit(line.seq, None if line.deletes else line.version, line.tx)
-            continue
-        for tx, version in line.recent.items():
-            if version is not None:
-                seq = int(version.partition("-")[0])
-                found.setdefault(seq, _Commit(seq, version, tx))
-        if line.seq and _took_effect(reading, number):
+        elif line.seq and _took_effect(reading, number):
             tx = found[line.seq].tx if line.seq in found else ""
             found[line.seq] = _Commit(line.seq, line.version, line.tx or tx)
     last = found.get(basis.seq)

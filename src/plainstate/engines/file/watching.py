@@ -26,6 +26,12 @@ __all__ = ["Watching"]
 _POLL_S: Final = 0.02
 """Pause between two looks where there is no notification."""
 
+_LARGE_FOLDER_BYTES: Final = 1024 * 1024
+"""Beyond this the kernel takes a while to watch a folder: 30 ms with 100,000 files."""
+
+_SETTLED_S: Final = 0.2
+"""A handle that is used so long is likely to be used on."""
+
 
 class Watching:
     """Watches the folders of one store, from its first use on.  Any thread may call it.
@@ -42,13 +48,13 @@ class Watching:
         self._disk = disk
         self._feed_folder = feed_folder
         self._notice = notice
+        self._opened_s = time.monotonic()
+        self._beginning = threading.Lock()
         self._reading = threading.Lock()
         self._turn = threading.Condition()
         self._someone_waits = False
         self._notifier: Notifier | None = None
-        self._begun = False
-        self._feed_watched = False
-        self._closed = False
+        self._begun = self._skipped = self._feed_watched = False
 
     def look(self) -> bool:
         """Looks at what was changed by hand since the last look.
@@ -56,10 +62,15 @@ class Watching:
         Returns:
             Whether all such changes are known; if not, only a look at every file tells.
         """
+        if not self._begun:
+            if self._beginning.acquire(blocking=False):
+                try:
+                    self._begin()
+                    return not (self._begun and self._skipped)
+                finally:
+                    self._beginning.release()
+            return True
         with self._reading:
-            if not self._begun:
-                self._begin()
-                return True  # what happened before is not ours to tell
             if self._notifier is None:
                 return True
             notices = self._notifier.read()
@@ -99,14 +110,29 @@ class Watching:
             self._turn.notify_all()
 
     def _begin(self) -> None:
-        if self._disk.fs.stat(self._disk.meta) is None:
+        """Starts watching, unless that takes long and the handle may be gone in a moment."""
+        if self._begun or self._disk.fs.stat(self._disk.meta) is None:
             return  # nobody has written here yet
-        self._begun = True
-        self._notifier = self._disk.fs.notifier()
-        if self._notifier is not None:
-            self._notifier.watch(self._disk.base)
-            for category in layout.categories(self._disk):
-                self._notifier.watch(f"{self._disk.base}/{category}")
+        base = self._disk.base
+        folders = [base, *(f"{base}/{category}" for category in layout.categories(self._disk))]
+        if time.monotonic() - self._opened_s < _SETTLED_S and any(map(self._is_large, folders)):
+            self._skipped = True
+            return
+        notifier = self._disk.fs.notifier()
+        if notifier is not None:
+            for folder in folders:
+                notifier.watch(folder)
+        with self._reading:
+            closed, self._begun = self._begun, True
+            if not closed:
+                self._notifier = notifier
+                return
+        if notifier is not None:
+            notifier.close()
+
+    def _is_large(self, folder: str) -> bool:
+        status = self._disk.fs.stat(folder)
+        return status is not None and status.st_size > _LARGE_FOLDER_BYTES
 
     def _watch_feed(self, notifier: Notifier) -> bool:
         if not self._feed_watched:
