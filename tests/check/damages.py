@@ -226,6 +226,16 @@ def _(base):
     (base / "plans/busy.json").unlink()
 
 
+@damage(
+    "journal gone that was all there was",
+    ("document-gone", "sessions/s-2.json", 0),
+    left="document-gone",
+    cut="",
+)
+def _(base):
+    (base / "sessions/s-2.jsonl").unlink()
+
+
 @damage("fold that was cut off", ("cut-off", "plans/busy.json", 0))
 def _(base):
     head, *lines = lines_of(base / BUSY)
@@ -258,6 +268,7 @@ def _(base):
 @damage("rotten bit in JSON", ("snapshot-damaged", "plans/busy.json", 0), left="snapshot-damaged")
 def _(base):
     settle_files(base)
+    (base / META / "history/plans/busy.jsonl").unlink()
     rot(base / "plans/busy.json", b'"a"', b'"A"')
 
 

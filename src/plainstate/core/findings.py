@@ -60,6 +60,9 @@ CODES: Final[dict[str, Sort]] = {
         f"{_RESTORE}, or accept that it is gone: `plainstate resolve {{doc}} --take file`.",
     ),
     "cut-off": Sort("note", f"Nothing: the next writer completes it; {_REPAIR}"),
+    "document-gone": Sort(
+        "problem", f"{_RESTORE}; if you removed it, opening the store tells the change feed."
+    ),
     "rolled-back": Sort(
         "problem", f"{_RESTORE} if something is missing, or accept it: `plainstate repair --cut`."
     ),

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from plainstate.engines.file.examining import Examined
     from plainstate.types import Finding, Looked, Severity
 
     Progress: TypeAlias = Callable[[int, int], None] | None
@@ -194,20 +193,16 @@ class _Check:
         yield from seen.findings
         state = seen.looked.state
         version = None if state is None else state.version
-        told = self._told.get(hash(document), _NEVER) == version
-        yield structs.replace(seen.looked, told=told)
-        self._compare(document, seen, version)
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, max(self._done, self._total))
-
-    def _compare(self, document: DocumentId, seen: Examined, version: str | None) -> None:
-        """Notes what can only be told when all documents were seen."""
+        told = self._told.pop(hash(document), _NEVER)
+        yield structs.replace(seen.looked, told=told == version)
         if seen.digests is not None:
             digest, named = seen.digests
             self._edited[digest] = document, named
-        elif self._told.get(hash(document), version) != version and is_public(document):
+        elif told not in (_NEVER, version) and is_public(document):
             self._untold.append(document)
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, max(self._done, self._total))
 
     # --- the store's own folder ---
 
@@ -377,24 +372,44 @@ class _Check:
 
     def _out_of_step(self) -> Iterator[Finding]:
         """Documents in another state than the feed told last: looked at once more."""
-        if not self._untold:
-            return
-        told = self._feed.told(self._untold)
-        for document in self._untold:
+        suspects = [*self._untold, *self._unseen()]
+        told = self._feed.told(suspects).lines if suspects else {}
+        for document, lines in told.items():
             seen = examine(self._disk, document)
             version = None if seen.looked.state is None else seen.looked.state.version
-            lines = told.lines[document]
-            if seen.by_hand or not seen.looked.readable or not lines or lines[-1][1] == version:
-                continue
-            last = lines[-1][1]
-            shown = self._disk.shown(self._disk.snapshot(document))
-            told_last = f"the change feed told {last or ABSENT}"
-            now = f"{shown} is at version {version or ABSENT}, and {told_last}"
-            if version is not None and last is not None and _number(version) < _number(last):
-                text = f"{now} before: an older file was put back, or its journal is lost"
-                yield finding("rolled-back", text, document=document, path=shown)
-            else:
-                yield finding("feed-behind", f"{now} last", document=document, path=shown)
+            if lines and seen.looked.readable and not seen.by_hand:
+                yield from self._differs(document, version, lines[-1][1])
+
+    def _differs(
+        self, document: DocumentId, version: str | None, told: str | None
+    ) -> Iterator[Finding]:
+        """A document's version, and the one that the feed told last."""
+        if version == told:
+            return
+        shown = self._disk.shown(self._disk.snapshot(document))
+        text = (
+            f"{shown} is at version {version or ABSENT}, and the change feed told {told or ABSENT}"
+        )
+        code = "feed-behind"
+        if told is not None and version is not None and _number(version) < _number(told):
+            code = "rolled-back"
+            text += " before: an older file was put back, or its journal is lost"
+        elif version is None and self._is_alone("history", document):
+            code = "document-gone"
+            text = f"{shown} is not there, and the change feed told version {told} of it last"
+        yield finding(code, text, document=document, path=shown)
+
+    def _unseen(self) -> Iterator[DocumentId]:
+        """Those that the feed told of and that were not met."""
+        left = {key for key, version in self._told.items() if version is not None}
+        if left:
+            for segment in self._feed.segments():
+                file = self._disk.read_file(segment.path)
+                whole = b"" if file is None else file.data[: file.data.rfind(b"\n") + 1]
+                for change in feed.parse(whole, feed.Cursor(0), len(whole)).changes:
+                    if hash(change.document) in left:
+                        left.discard(hash(change.document))
+                        yield change.document
 
     # --- what only all files together tell ---
 

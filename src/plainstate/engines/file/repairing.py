@@ -107,6 +107,7 @@ class Repair:
             "feed-open": self._close_segment,
             "feed-behind": self._tell,
             "rolled-back": self._accept,
+            "document-gone": self._accept,
         }
 
     def mend(self, found: Finding) -> str:
