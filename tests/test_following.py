@@ -341,3 +341,24 @@ def test_a_program_ends_although_a_watch_waits(place):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_who_comes_to_a_missing_segment_is_told_and_goes_on_behind_it(tmp_path):
+    """Somebody removed a segment from the middle: its followers must not wait for it for ever."""
+    feed = tmp_path / ".plainstate/feed"
+    with open_store(tmp_path) as store:
+        write(store, "a")
+    (feed / "0000000001.open.jsonl").rename(feed / "0000000001.jsonl")
+    with open_store(tmp_path) as store:
+        write(store, "b")
+    (feed / "0000000002.open.jsonl").rename(feed / "0000000003.open.jsonl")
+    with open_store(tmp_path) as store:
+        page = store.changes()
+        assert [one.document.name for one in page] == ["a"]
+        with pytest.raises(errors.CursorExpiredError) as caught:
+            store.changes(page.cursor)
+        rest = store.changes(caught.value.oldest)
+        assert [one.document.name for one in rest] == ["b"]
+        assert store.list_category("c") == ["a", "b"]
+        with pytest.raises(errors.CursorExpiredError):
+            store.watch(page.cursor)

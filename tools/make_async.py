@@ -21,6 +21,7 @@ SOURCES = (
     "following.py",
     "retention.py",
     "measuring.py",
+    "checking.py",
     "archiving.py",
     "store.py",
 )
@@ -43,6 +44,7 @@ READS = {  # they never wait for a lock
     "followers",
     "trash",
     "stats",
+    "check",
     "history",
 }
 
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
+    from plainstate.checking import CheckReport, RepairReport
     from plainstate.history import HistoryEntry
     from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage

@@ -14,14 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plainstate import errors
+from plainstate.checking import CheckReport, Mended, RepairReport
 from plainstate.errors import PlainstateError
 from plainstate.history import HistoryEntry
 from plainstate.measuring import StoreStats
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
 from plainstate.session import Session, SessionId, SessionSummary
-from plainstate.store import StateStore, open_store
-from plainstate.types import Change, ChangePage, Commit, Document, SearchHit
+from plainstate.store import StateStore, check_store, open_store
+from plainstate.types import Change, ChangePage, Commit, Document, Finding, SearchHit
 from plainstate.watching import Follower, Watch
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ __all__ = [
     "AsyncStateStore",
     "Change",
     "ChangePage",
+    "CheckReport",
     "Commit",
     "Document",
     "EmptyReport",
+    "Finding",
     "Follower",
     "HistoryEntry",
+    "Mended",
     "PlainstateError",
     "PruneReport",
+    "RepairReport",
     "SearchHit",
     "Session",
     "SessionId",
@@ -48,6 +53,7 @@ __all__ = [
     "TrashedSession",
     "UserMessage",
     "Watch",
+    "check_store",
     "errors",
     "open_store",
 ]

@@ -46,6 +46,7 @@ __all__ = [
     "RetentionMethods",
     "Rule",
     "TrashedSession",
+    "time_of_run",
 ]
 
 _UNREADABLE: Final = (DamagedError, ConflictError, FormatVersionError)
@@ -330,7 +331,7 @@ class RetentionMethods:
         for document, _ in self._engine.documents(TRASH):
             state = self._engine.read(document)
             if state is not None:
-                yield document.name, _time_of(document, state.value)
+                yield document.name, time_of_run(document, state.value)
 
     def _of_run(self, run: str) -> list[DocumentId]:
         return sorted(document for document, _ in self._engine.documents(f"{TRASH}/{run}"))
@@ -392,7 +393,12 @@ def _place(run: str, session_id: str) -> DocumentId:
     return DocumentId(f"{TRASH}/{run}", session_id)
 
 
-def _time_of(run: DocumentId, value: object) -> datetime:
+def time_of_run(run: DocumentId, value: object) -> datetime:
+    """When a run of `prune_sessions` began, as its document says.
+
+    Raises:
+        DamagedError: the document does not say it.
+    """
     try:
         return times.to_datetime(times.parse(msgspec.convert(value, dict[str, str])["time"]))
     except (msgspec.ValidationError, KeyError, InvalidValueError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import unquote, urlsplit
 
 from plainstate.archiving import ArchiveMethods
+from plainstate.checking import CheckMethods, check_files
 from plainstate.core import names
 from plainstate.documents import DocumentMethods
 from plainstate.errors import InvalidUrlError, UsageError
@@ -21,13 +22,14 @@ from plainstate.sessions import SessionMethods, describe
 from plainstate.watching import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from plainstate.checking import CheckReport
     from plainstate.engines.base import Engine
     from plainstate.types import Durability
 
-__all__ = ["StateStore", "open_store"]
+__all__ = ["StateStore", "check_store", "open_store", "place_of"]
 
 _MEMORY = "memory:"
 
@@ -52,6 +54,7 @@ class StateStore(
     FollowingMethods,
     RetentionMethods,
     MeasuringMethods,
+    CheckMethods,
     ArchiveMethods,
 ):
     """Documents and sessions in one folder of plain files.
@@ -87,7 +90,7 @@ class StateStore(
         **options: Unpack[StoreOptions],
     ) -> None:
         self._closed = True  # until it is open: a failed constructor leaves nothing to close
-        place = _place(path)
+        place = place_of(path)
         names.check_durability(durability)
         _check_options(options)
         self._watches = Watches()
@@ -194,12 +197,40 @@ def open_store(
     return StateStore(url_or_path, durability=durability, **options)
 
 
+def check_store(
+    url_or_path: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
+    """Checks a store of files without opening it, also one that cannot be opened.
+
+    Arguments and result as of `StateStore.check`.
+
+    Raises:
+        InvalidUrlError: it is no store of files.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_store(folder).is_sound
+        True
+    """
+    place = place_of(url_or_path)
+    if place == _MEMORY:
+        raise InvalidUrlError(
+            "a store in memory has no files", hint="Open it, and use its check().", url=place
+        )
+    return check_files(place, progress)
+
+
 def _reopen(kind: type[StateStore], path: str, options: dict[str, Any]) -> StateStore:
     return kind(path, **options)
 
 
-def _place(url_or_path: str | os.PathLike[str]) -> str:
-    """The absolute path of the store, or `memory:`."""
+def place_of(url_or_path: str | os.PathLike[str]) -> str:
+    """The absolute path of the store that an address names, or `memory:`.
+
+    Raises:
+        InvalidUrlError: it names none.
+    """
     text = os.fspath(url_or_path) if isinstance(url_or_path, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidUrlError(

@@ -25,12 +25,15 @@ __all__ = [
     "DocumentId",
     "Durability",
     "Files",
+    "Finding",
     "Head",
     "Json",
     "Kind",
+    "Looked",
     "Patch",
     "PatchMaker",
     "SearchHit",
+    "Severity",
     "Side",
     "State",
     "Transaction",
@@ -53,6 +56,11 @@ Durability: TypeAlias = Literal["commit", "periodic", "os"]
 
 Side: TypeAlias = Literal["file", "journal"]
 """What to take where an edited file and waiting transactions conflict."""
+
+
+Severity: TypeAlias = Literal["damage", "problem", "note"]
+"""How bad a finding is: "damage": something stored cannot be read, or not as what it was;
+"problem": something does not work, or needs a decision; "note": good to know."""
 
 
 Action: TypeAlias = Literal["create", "update", "delete", "edit"]
@@ -275,6 +283,46 @@ class Files(Struct, frozen=True):
     index_bytes: int
     writers: int
     dead_writers: int
+
+
+class Finding(Struct, frozen=True):
+    """One thing that a check found.
+
+    Attributes:
+        code: what it is, a stable name; `docs/check.md` lists them.
+        severity: how bad it is.
+        document: which one it is about, `None` where that is none.
+        path: the file or folder, relative to the store; "" for the store itself.
+        line: its line, from 1; 0 where that does not apply.
+        message: what was found, one sentence.
+        remedy: what to do about it.
+    """
+
+    code: str
+    severity: Severity
+    document: DocumentId | None
+    path: str
+    line: int
+    message: str
+    remedy: str
+
+
+class Looked(Struct, frozen=True):
+    """A document that a check has read.
+
+    Attributes:
+        document: which one; also the store's own.
+        stamp: the engine's, as it was before the document was read.
+        state: what was read, `None` if it is absent or cannot be read.
+        readable: whether it can be read.
+        told: this state is the one that the change feed told last: an index learns it there.
+    """
+
+    document: DocumentId
+    stamp: str
+    state: State | None
+    readable: bool
+    told: bool = False
 
 
 class Head:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.engines.base import Engine
-    from plainstate.types import Change
+    from plainstate.types import Change, State
 
-__all__ = ["Follower", "Progress", "Watch", "Watches", "read_follower"]
+__all__ = ["Follower", "Progress", "Watch", "Watches", "follower_of", "read_follower"]
 
 _SLICE_S: Final = 0.2
 """A waiting watch looks so often whether it was stopped: a flag is all that a signal handler
@@ -62,8 +62,15 @@ def read_follower(engine: Engine, name: str) -> tuple[Follower, str] | None:
     """
     document = DocumentId(FOLLOWERS, name)
     state = engine.read(document)
-    if state is None:
-        return None
+    return None if state is None else (follower_of(document, state), state.version)
+
+
+def follower_of(document: DocumentId, state: State) -> Follower:
+    """How far a follower has come, as its document says.
+
+    Raises:
+        DamagedError: the document does not say it.
+    """
     try:
         saved = msgspec.convert(state.value, _Saved)
         saved_at = times.to_datetime(times.parse(saved.time))
@@ -74,7 +81,7 @@ def read_follower(engine: Engine, name: str) -> tuple[Follower, str] | None:
             path=f"{document}.json",
             line=0,
         ) from error
-    return Follower(name, saved.cursor, saved_at), state.version
+    return Follower(document.name, saved.cursor, saved_at)
 
 
 class Progress:

@@ -28,6 +28,8 @@ READING = [
     ("history", "n/a"),
     ("trash",),
     ("stats",),
+    ("check",),
+    ("repair", "--dry-run"),
     ("reindex",),
     ("prune", "--keep-last", "1", "--dry-run"),
     ("trash", "--empty", "--dry-run"),
@@ -43,6 +45,7 @@ CHANGING = [
     ("trash", "--restore", "s-1"),
     ("followers", "--remove", "x"),
     ("checkpoint",),
+    ("repair", "--yes"),
     ("resolve", "n/a", "--take", "file"),
 ]
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from plainstate.archive.reports import ExportReport, ImportReport, OnExisting
+    from plainstate.checking import CheckReport, RepairReport
     from plainstate.history import HistoryEntry
     from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
@@ -658,6 +659,34 @@ class AsyncStateStore(AsyncBase):
         """
         return await self._read(
             self._store.stats,
+        )
+
+    async def check(self, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+        """Looks for every kind of damage, in every file.  `docs/check.md` lists them.
+
+        See `StateStore.check`.
+        """
+        return await self._read(
+            self._store.check,
+            progress=progress,
+        )
+
+    async def repair(
+        self,
+        *,
+        cut: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepairReport:
+        """Mends what `check` finds, as far as nobody has to decide anything.
+
+        See `StateStore.repair`.
+        """
+        return await self._write(
+            self._store.repair,
+            cut=cut,
+            dry_run=dry_run,
+            progress=progress,
         )
 
     async def export_archive(

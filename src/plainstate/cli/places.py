@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
 from plainstate import errors, open_store
+from plainstate.store import place_of
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_STORE",
     "SUFFIXES",
     "Place",
+    "existing_place",
     "existing_store",
     "file_of",
     "locate",
@@ -55,17 +57,23 @@ def existing_store(args: argparse.Namespace) -> StateStore:
     Raises:
         NotFoundError: it is not.
     """
+    return _open(existing_place(args), {})
+
+
+def existing_place(args: argparse.Namespace) -> str:
+    """Where the store is that `--store` names; it need not be one that can be opened.
+
+    Raises:
+        NotFoundError: there is nothing.
+    """
     named = _named(args)
-    store = _open(named, {})
-    path = store.url.removeprefix("file://")
-    if path != store.url and not os.path.lexists(path):
-        store.close()
+    if not os.path.lexists(place_of(named)):
         raise errors.NotFoundError(
             f"no store at {named}",
             hint="Name it with --store or PLAINSTATE_STORE; `put` and `import` create one.",
             document="",
         )
-    return store
+    return named
 
 
 def _open(named: str, options: StoreOptions) -> StateStore:

@@ -259,6 +259,14 @@ def _add_retention(verbs: _Verbs) -> None:
 def _add_upkeep(verbs: _Verbs) -> None:
     verbs.add("stats", "upkeep:stats", "how much the store holds, of what")
     verbs.add("reindex", "upkeep:reindex", "make the index of lists and search anew")
+    verbs.add("check", "checking:check", "look for damage in every file")
+    repair = verbs.add("repair", "checking:repair", "mend what needs no decision")
+    repair.add_argument(
+        "--cut",
+        action="store_true",
+        help="also give up transactions that are damaged or have no document",
+    )
+    _add_consent(repair)
     verbs.add("checkpoint", "upkeep:checkpoint", "fold every journal into its plain file")
     resolve = verbs.add(
         "resolve", "upkeep:resolve", "settle a conflict with an edit by hand", document=True

@@ -18,6 +18,7 @@ __all__ = [
     "MARK_LENGTH",
     "Cursor",
     "Lines",
+    "bad_lines",
     "encode",
     "follower_cursor",
     "last_version",
@@ -181,6 +182,24 @@ def parse(data: bytes, start: Cursor, limit: int) -> Lines:
         changes, foreign = _one_by_one(found)
         gap = gap or foreign
     return Lines(changes, end, gap)
+
+
+def bad_lines(data: bytes) -> list[int]:
+    r"""The numbers of the lines of a segment that tell nothing, from 1; a part of a line at the
+    end, without a newline, counts.
+
+    Example:
+        >>> bad_lines(b"rubbish\n")
+        [1]
+    """
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [
+        number
+        for number, line in enumerate(lines, 1)
+        if not _is_intact(line) and _behind_a_part(line) is None
+    ]
 
 
 def mark(end: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from plainstate.types import (
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         DocumentId,
         Durability,
         Files,
+        Finding,
         Head,
         Json,
+        Looked,
         Patch,
         PatchMaker,
         Side,
@@ -51,6 +53,29 @@ class OnFiles(Protocol):
 
     def measure(self) -> Files:
         """What lies on disk.  Cost: a stat per file."""
+
+    def check(
+        self,
+        only: DocumentId | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Finding | Looked]:
+        """Looks for damage; takes no locks, writes nothing.  See `StateStore.check`.
+
+        Args:
+            only: look at this document alone.
+            progress: as in `StateStore.check`.
+
+        Returns:
+            What is wrong, and each document that was read, in any order.
+        """
+
+    def mend(self, found: Finding, *, cut: bool, dry_run: bool) -> str:
+        """Mends what a check found, if it is still there.  See `StateStore.repair`.
+
+        Returns:
+            What was done, or would be; "" for nothing.
+        """
 
 
 class LockedDocument(Protocol):

@@ -131,6 +131,9 @@ class FileSystem(Protocol):
         It excludes other descriptors of the file, of this process or another.
         """
 
+    def is_locked(self, fd: int, offset: int) -> bool:
+        """Whether another descriptor has the lock on one byte; takes none itself."""
+
     def unlock(self, fd: int, offset: int) -> None:
         """Gives the lock on one byte back."""
 

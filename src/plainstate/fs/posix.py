@@ -137,6 +137,11 @@ class PosixFileSystem:
             raise
         return True
 
+    def is_locked(self, fd: int, offset: int) -> bool:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, offset, 1, 0)
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked)
+        return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
+
     def unlock(self, fd: int, offset: int) -> None:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, 0, offset, 1, 0))
 

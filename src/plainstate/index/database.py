@@ -22,7 +22,15 @@ from plainstate.index.schema import SCHEMA, TABLES, WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BrokenError", "Database", "GoneError", "UnusableError", "open_in"]
+__all__ = [
+    "BrokenError",
+    "Database",
+    "GoneError",
+    "UnusableError",
+    "existing",
+    "open_in",
+    "remove",
+]
 
 _PREFIX: Final = f"index-{SCHEMA}-"
 _SUFFIX: Final = ".sqlite"
@@ -147,7 +155,7 @@ class Database:
         """Closes it and deletes its file."""
         self.close()
         if self.path is not None and not self.is_gone:
-            _remove(self.path)
+            remove(self.path)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -167,12 +175,12 @@ def open_in(folder: str) -> Database:
     """
     try:
         while True:
-            paths = _existing(folder)
+            paths = existing(folder)
             path = next((path for path in paths if path.endswith(_SUFFIX)), None)
             if path is None:
                 path = _create(folder)
             for older in paths[paths.index(path) + 1 :] if path in paths else ():
-                _remove(older)
+                remove(older)
             if path is None:
                 continue
             try:
@@ -180,12 +188,12 @@ def open_in(folder: str) -> Database:
             except FileNotFoundError:
                 continue  # somebody deleted it: look again
             except BrokenError:
-                _remove(path)
+                remove(path)
     except OSError as error:
         raise UnusableError(str(error)) from error
 
 
-def _existing(folder: str) -> list[str]:
+def existing(folder: str) -> list[str]:
     """The index files that this version may use or remove, the best first."""
     names = [name for name in os.listdir(folder) if name.endswith((_SUFFIX, _NEW))]
     known = [name for name in names if 0 < _schema_of(name) <= SCHEMA]
@@ -224,12 +232,13 @@ def _create(folder: str) -> str | None:
     except FileNotFoundError:
         return None
     except BaseException:
-        _remove(new)
+        remove(new)
         raise
     return path
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Removes an index file and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.unlink(path + suffix)

@@ -72,11 +72,14 @@ class Index:
         engine: what is indexed.
         folder: where index files lie, if it exists and can be written; `None`: in memory.
         describe: makes the summary of a session, or raises what makes it damaged.
+
+    Attributes:
+        folder: as given.
     """
 
     def __init__(self, engine: Engine, folder: str | None, describe: Describe) -> None:
+        self.folder = folder
         self._engine = engine
-        self._folder = folder
         self._describe = describe
         self._process = os.getpid()
         self._opening = threading.Lock()
@@ -95,7 +98,7 @@ class Index:
 
         What was changed behind the store's back while nobody had it open is found so.
         """
-        if self._thread is None and self._folder is not None and os.path.isdir(self._folder):
+        if self._thread is None and self.folder is not None and os.path.isdir(self.folder):
             self._start_scan()
 
     # --- questions ---
@@ -320,9 +323,9 @@ class Index:
             if database is not None:
                 database.close()
             self._database = None
-            if self._folder is not None and not self._has_no_place and os.path.isdir(self._folder):
+            if self.folder is not None and not self._has_no_place and os.path.isdir(self.folder):
                 try:
-                    self._database = open_in(self._folder)
+                    self._database = open_in(self.folder)
                 except UnusableError:
                     self._has_no_place = True
             self._check_open()
@@ -338,7 +341,7 @@ class Index:
         if database.path is not None:
             return False
         # in memory, because there was no folder: is there one by now?
-        return not self._has_no_place and self._folder is not None and os.path.isdir(self._folder)
+        return not self._has_no_place and self.folder is not None and os.path.isdir(self.folder)
 
     def _working_parts(self) -> tuple[Refresh, Search]:
         """Made with the first question: opening a store need not load them."""

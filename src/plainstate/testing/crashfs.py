@@ -338,6 +338,10 @@ class CrashFileSystem:
         place = self._inode(fd).number, offset
         return self._machine.locks.setdefault(place, fd) == fd
 
+    def is_locked(self, fd: int, offset: int) -> bool:
+        place = self._inode(fd).number, offset
+        return self._machine.locks.get(place, fd) != fd
+
     def unlock(self, fd: int, offset: int) -> None:
         place = self._inode(fd).number, offset
         if self._machine.locks.get(place) == fd:

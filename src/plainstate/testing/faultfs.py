@@ -188,6 +188,9 @@ class FaultyFileSystem:
     def try_lock(self, fd: int, offset: int) -> bool:
         return self._inner.try_lock(fd, offset)
 
+    def is_locked(self, fd: int, offset: int) -> bool:
+        return self._inner.is_locked(fd, offset)
+
     def unlock(self, fd: int, offset: int) -> None:
         self._inner.unlock(fd, offset)
 

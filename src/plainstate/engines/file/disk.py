@@ -210,6 +210,23 @@ class Disk:
             raise
         self.fs.sync_folder(folder)
 
+    def set_aside(self, path: str, make_id: Callable[[], str]) -> str:
+        """Moves a whole file to the quarantine, durably; returns where, relative to the store."""
+        fs = self.fs
+        fd = fs.open_read(path)
+        try:
+            fs.sync(fd)
+        finally:
+            fs.close(fd)
+        folder, _, name = path.removeprefix(self.base + "/").rpartition("/")
+        self.add_folder(self.meta, self.base)
+        target = self.make_folder(f"quarantine/{folder}".rstrip("/"), under=self.meta)
+        kept = f"{target}/{name.lstrip('.')}.{make_id()}"
+        fs.rename(path, kept)
+        fs.sync_folder(target)
+        fs.sync_folder(path.rpartition("/")[0])
+        return self.shown(kept)
+
     def quarantine(self, document: DocumentId, data: bytes, make_id: Callable[[], str]) -> str:
         """Sets bytes aside durably; returns where, relative to the store."""
         self.add_folder(self.meta, self.base)

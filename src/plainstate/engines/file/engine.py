@@ -60,7 +60,9 @@ if TYPE_CHECKING:
         DocumentId,
         Durability,
         Files,
+        Finding,
         Json,
+        Looked,
         PatchMaker,
         Transaction,
     )
@@ -210,6 +212,34 @@ class FileEngine:
         self._check_open()
         with self._errors():
             return measuring.measure(self._disk)
+
+    def check(
+        self,
+        only: DocumentId | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Finding | Looked]:
+        from plainstate.engines.file.checking import check  # rarely needed
+
+        self._check_open()
+        with self._errors():
+            yield from check(self._disk, only, progress=progress)
+
+    def mend(self, found: Finding, *, cut: bool, dry_run: bool) -> str:
+        from plainstate.engines.file.repairing import Repair  # rarely needed
+
+        self._check_open()
+        with self._errors():
+            repair = Repair(
+                self._access,
+                self._disk,
+                self._feed,
+                self._housekeeping,
+                self._make_id,
+                cut=cut,
+                dry_run=dry_run,
+            )
+            return repair.mend(found)
 
     # --- writing ---
 

@@ -178,6 +178,25 @@ class Feed:
         self._enter()
         self._retire()
 
+    def finish(self, path: str) -> None:
+        """Gives an open segment the name of a full one, durably."""
+        fs = self._disk.fs
+        with suppress(FileNotFoundError):  # another process did it
+            fd = fs.open_append(path)
+            try:
+                fs.sync(fd)
+            finally:
+                fs.close(fd)
+            fs.rename(path, path.removesuffix(_OPEN) + _FULL)
+            fs.sync_folder(self.folder)
+
+    def begin_anew(self, path: str) -> None:
+        """Ends a segment before it is full, and begins the next one."""
+        with self._mutex:
+            self.finish(path)
+            self._leave()
+            self._enter()
+
     def _retire(self) -> None:
         """Removes the oldest full segments beyond the limits (F-7)."""
         fs = self._disk.fs

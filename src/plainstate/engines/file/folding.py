@@ -317,6 +317,11 @@ class Folding(DocumentState):
             self._disk.fs.unlink(resting)
             self._disk.fs.sync_folder(resting.rpartition("/")[0])
 
+    def write_head(self, seq: int, version: str | None, value: Json) -> None:
+        """Writes the head of a document at rest anew, whose own is lost."""
+        self.recent = {}
+        self._put_resting(self._make_head(seq, version, reference_to(self._snapshot()), value))
+
     def _put_resting(self, head: HeadRecord) -> None:
         folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)
         line, _ = record.encode_head(head, previous=0)

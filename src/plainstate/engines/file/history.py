@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from plainstate.engines.file.reader import Reading
     from plainstate.types import DocumentId, Json
 
-__all__ = ["History", "read_at", "read_since"]
+__all__ = ["History", "history_path", "is_foreign", "read_at", "read_since"]
 
 
 class HistoryFile(LineFile[Line]):
@@ -62,7 +62,7 @@ class History:
     ) -> None:
         self._disk = disk
         self._document = document
-        self._path = _path(disk, document)
+        self._path = history_path(disk, document)
         self._folder = self._path.rpartition("/")[0]
         self._limit = limit
         self._make_id = make_id
@@ -162,7 +162,7 @@ class History:
             else:
                 file.sync()  # its writer may have died before that
             self._disk.fs.sync_folder(self._folder)
-            if not read.records or _foreign(read.records, self._document):
+            if not read.records or is_foreign(read.records, self._document):
                 self._disk.quarantine(self._document, file.read_all(), self._make_id)
                 self.forget()
                 return
@@ -339,7 +339,7 @@ def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:
     Raises:
         DamagedError: a line is damaged, or the file belongs to another document.
     """
-    path, before = _path(disk, document), None
+    path, before = history_path(disk, document), None
     while True:
         file = disk.read_file(path)
         if file is None:
@@ -350,7 +350,7 @@ def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:
             continue
         if read.damage is not None:
             raise read.damage
-        if _foreign(read.records, document):
+        if is_foreign(read.records, document):
             raise ForeignJournalError(
                 f"{disk.shown(path)} is the history of another document than {document}",
                 hint="Remove it, or move it back beside its document's name.",
@@ -361,7 +361,8 @@ def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:
         return read.records
 
 
-def _foreign(lines: Sequence[Line], document: DocumentId) -> bool:
+def is_foreign(lines: Sequence[Line], document: DocumentId) -> bool:
+    """Whether these are the lines of another document."""
     if not lines:
         return False
     first = lines[0]
@@ -377,6 +378,7 @@ def _renamed(line: Line, document: DocumentId) -> Line:
     return line if isinstance(line, Step) else msgspec.structs.replace(line, document=str(document))
 
 
-def _path(disk: Disk, document: DocumentId) -> str:
+def history_path(disk: Disk, document: DocumentId) -> str:
+    """Where a document's history lies."""
     suffix = SUFFIXES[document.kind]
     return f"{disk.meta}/history/{document.category}/{document.name}{suffix}l"

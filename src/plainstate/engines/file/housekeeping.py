@@ -106,6 +106,13 @@ class Housekeeping:
         finally:
             self._feed.flush()
             self.clear_doubts()
+        self.bury_dead()
+        for temp in list(self._disk.litter):
+            self._disk.discard(temp)
+        return not self._access.doubtful and not self._disk.litter
+
+    def bury_dead(self) -> None:
+        """Does what dead writers left to do, and removes their entries."""
         self._tell_for_dead()  # for all of them: what is folded cannot be told one by one
         with closing(writers.dead_writers(self._disk)) as groups:
             for number, dead in enumerate(groups):
@@ -113,9 +120,6 @@ class Housekeeping:
                 if not number:
                     self._fold_what_is_told()
                 writers.sweep(self._disk, dead, dead.keys() - self._left.keys())
-        for temp in list(self._disk.litter):
-            self._disk.discard(temp)
-        return not self._access.doubtful and not self._disk.litter
 
     def complete_feed(self) -> None:
         """Tells the feed what interrupted commits and killed writers did not tell (F-4)."""

@@ -28,10 +28,12 @@ __all__ = [
     "categories",
     "check_format",
     "create_folders",
+    "document_in",
     "document_of",
     "documents",
     "is_category",
     "journals",
+    "stamp",
     "write_format",
 ]
 
@@ -117,14 +119,15 @@ def documents(disk: Disk, category: str) -> Iterator[tuple[DocumentId, str]]:
             document = DocumentId(category, stem, kind)
             has_journal = stem in journaled[kind]
             journaled[kind].discard(stem)
-            yield document, _stamp(disk, document, has_journal=has_journal)
+            yield document, stamp(disk, document, has_journal=has_journal)
     for kind in _KINDS:
         for stem in filter(_is_name, journaled[kind]):
             document = DocumentId(category, stem, kind)
-            yield document, _stamp(disk, document, has_journal=True)
+            yield document, stamp(disk, document, has_journal=True)
 
 
-def _stamp(disk: Disk, document: DocumentId, *, has_journal: bool) -> str:
+def stamp(disk: Disk, document: DocumentId, *, has_journal: bool) -> str:
+    """What is another text after every change of the document's own files."""
     parts = [disk.fs.stat(disk.snapshot(document))]
     if has_journal:
         parts.append(disk.fs.stat(disk.journal(document)))
@@ -145,8 +148,13 @@ def document_of(category: str, file: str) -> DocumentId | None:
         >>> document_of("notes", "plan.md")
         DocumentId(category='notes', name='plan', kind='markdown')
     """
+    return document_in(category, file) if is_category(category) else None
+
+
+def document_in(category: str, file: str) -> DocumentId | None:
+    """The same, where the category is known to be one, or is the store's own."""
     kind = _kind_of(file)
-    if kind is None or not is_category(category):
+    if kind is None:
         return None
     name = file.removesuffix(SUFFIXES[kind])
     return DocumentId(category, name, kind) if _is_name(name) else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.file.disk import Disk
 
-__all__ = ["Dead", "Registration", "dead_writers", "documents_of", "sweep"]
+__all__ = ["Dead", "Registration", "dead_writers", "documents_of", "living", "owner", "sweep"]
 
 _TOGETHER: Final = 100
 """Dead writers that are looked after together: each takes a descriptor."""
@@ -150,6 +150,23 @@ def _find_dead(disk: Disk, dead: Dead, passed: Container[str], *, only_named: bo
             dead[name] = fd
 
 
+def living(disk: Disk) -> set[str]:
+    """The ids of those that write now.  Takes no lock."""
+    folder = f"{disk.meta}/writers"
+    found = set()
+    names = disk.fs.list_folder(folder) if disk.fs.stat(folder) is not None else ()
+    for name, is_folder in names:
+        if not is_folder and not name.startswith(TEMP_PREFIX):
+            with suppress(OSError):  # gone, or nobody's entry
+                fd = disk.fs.open_read(f"{folder}/{name}")
+                try:
+                    if disk.fs.is_locked(fd, 0):
+                        found.add(name)
+                finally:
+                    disk.fs.close(fd)
+    return found
+
+
 def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
     """The documents that a writer's file names."""
     data = disk.fs.read(fd, 0, disk.fs.stat_open(fd).st_size)
@@ -184,7 +201,7 @@ def sweep(disk: Disk, dead: Collection[str], done: Collection[str]) -> None:
     entries = {name for name, _ in disk.fs.list_folder(f"{disk.meta}/writers")}
     alive = entries.difference(dead)
     for folder, names in temps.items():
-        left = [name for name in names if _owner(name) not in alive]
+        left = [name for name in names if owner(name) not in alive]
         for name in left:
             disk.discard(f"{folder}/{name}")  # its owner may have renamed it and closed
         if left:
@@ -210,7 +227,8 @@ def _temps(disk: Disk, folder: str) -> list[str]:
     return [name for name, is_folder in entries if name.startswith(TEMP_PREFIX) and not is_folder]
 
 
-def _owner(temp: str) -> str:
+def owner(temp: str) -> str:
+    """The id of the writer whose temporary file this is."""
     return temp.removeprefix(TEMP_PREFIX).rpartition("-")[0]
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 # each of these modules enters its cases when it is imported
 import plainstate.testing.conformance.archives
 import plainstate.testing.conformance.changes
+import plainstate.testing.conformance.checking
 import plainstate.testing.conformance.documents
 import plainstate.testing.conformance.exactness
 import plainstate.testing.conformance.following
