@@ -13,30 +13,27 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from plainstate.core import feed, names
+from plainstate.core import names
 from plainstate.core.findings import finding
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.disk import META, SUFFIXES, TEMP_PREFIX, Disk
 from plainstate.engines.file.examining import examine, noting
 from plainstate.engines.file.feed import Feed
+from plainstate.engines.file.feed_checking import UNKNOWN, FeedCheck
 from plainstate.errors import DamagedError, InvalidNameError
 from plainstate.fs.posix import PosixFileSystem
-from plainstate.limits import FEED_BYTES
-from plainstate.types import ABSENT, FOLLOWERS, TRASH, DocumentId, is_public
+from plainstate.types import FOLLOWERS, TRASH, DocumentId, is_public
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from plainstate.types import Finding, Looked, Severity
+    from plainstate.types import Finding, Looked
 
     Progress: TypeAlias = Callable[[int, int], None] | None
 
 __all__ = ["check", "check_folder"]
-
-_NEVER: Final = "never"
-"""Of a document that the feed does not know."""
 
 _GROUP: Final = stat.S_IRGRP | stat.S_IWGRP
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -78,9 +75,7 @@ class _Check:
         self._disk = disk
         self._progress = progress
         self._total = self._done = 0
-        self._feed = Feed(disk)
-        self._told: dict[int, str | None] = {}
-        self._untold: list[DocumentId] = []
+        self._feed = FeedCheck(disk)
         self._edited: dict[str, tuple[DocumentId, str]] = {}
         self._alive: set[str] = set()
         self._is_private = False
@@ -110,9 +105,9 @@ class _Check:
             return
         if self._progress is not None:
             self._total = sum(1 for _ in self._plain_files())
-        parts = [self._folder(""), self._swapped(), self._out_of_step(), self._permissions()]
+        parts = [self._folder(""), self._swapped(), self._feed.out_of_step(), self._permissions()]
         if has_meta:
-            parts[:0] = [self._writers(), self._read_feed()]
+            parts[:0] = [self._writers(), self._feed.read()]
             parts.insert(3, self._own_folder())
         for part in parts:
             yield from self._safely(part, disk.base)
@@ -193,13 +188,13 @@ class _Check:
         yield from seen.findings
         state = seen.looked.state
         version = None if state is None else state.version
-        told = self._told.pop(hash(document), _NEVER)
+        told = self._feed.told_of(document)
         yield structs.replace(seen.looked, told=told == version)
         if seen.digests is not None:
             digest, named = seen.digests
             self._edited[digest] = document, named
-        elif told not in (_NEVER, version) and is_public(document):
-            self._untold.append(document)
+        elif told not in (UNKNOWN, version) and is_public(document):
+            self._feed.suspect(document)
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, max(self._done, self._total))
@@ -212,6 +207,8 @@ class _Check:
         for name, is_folder in self._list(disk.meta, found):
             yield from self._safely(self._own_entry(name, is_folder=is_folder), name)
         yield from found
+        if self._is_folder(f"{META}/feed"):
+            yield from self._safely(self._foreign_in_feed(), f"{META}/feed")
         for category in (FOLLOWERS, TRASH):
             if self._is_folder(category):
                 yield from self._folder(category)
@@ -314,102 +311,16 @@ class _Check:
                     found.append(finding("writer-dead", text, path=path))
         yield from found
 
-    # --- the change feed ---
-
-    def _read_feed(self) -> Iterator[Finding]:
-        """Segments and their lines; remembers what the newest told."""
-        found: list[Finding] = []
-        with noting(found, self._disk, f"{META}/feed"):
-            if not self._disk.check_folder(f"{META}/feed"):
-                return
-            segments = self._feed.segments()
-            sizes = [self._size(one.path) for one in segments]
-            for place, segment in enumerate(segments):
-                shown = self._disk.shown(segment.path)
-                newest = place + 1 == len(segments)
-                if not newest and segments[place + 1].number != segment.number + 1:
-                    text = f"{shown}: segments behind it are missing"
-                    found.append(finding("feed-gap", text, path=shown))
-                if not newest and not segment.full:
-                    text = f"{shown} is open, although there are newer segments"
-                    found.append(finding("feed-open", text, path=shown))
-                with noting(found, self._disk, segment.path):
-                    kept = sum(sizes[place:]) <= FEED_BYTES or newest
-                    self._read_segment(segment.path, found, full=segment.full, keep=kept)
-            found += self._foreign_in_feed()
-        yield from found
-
-    def _read_segment(self, path: str, found: list[Finding], *, full: bool, keep: bool) -> None:
-        file = self._disk.read_file(path)
-        again = self._disk.read_file(path)
-        if file is None or again is None:
-            return  # it became full meanwhile, or is not kept any more
-        bad = [line for line in feed.bad_lines(file.data) if line in feed.bad_lines(again.data)]
-        if bad:
-            shown = self._disk.shown(path)
-            torn = not full and bad == [file.data.count(b"\n") + 1]
-            more = f", nor do {len(bad) - 1:,} more" if len(bad) > 1 else ""
-            text = f"{shown}, line {bad[0]}: it tells nothing{more}"
-            if torn:
-                text = f"{shown}, line {bad[0]}: the last line is not finished"
-            severity: Severity | None = "note" if full or torn else None
-            one = finding("feed-damaged", text, path=shown, line=bad[0], severity=severity)
-            found.append(one)
-        if keep:
-            whole = file.data[: file.data.rfind(b"\n") + 1]
-            for change in feed.parse(whole, feed.Cursor(0), len(whole)).changes:
-                self._told[hash(change.document)] = change.version
-
     def _foreign_in_feed(self) -> Iterator[Finding]:
-        known = {one.path for one in self._feed.segments()}
-        for name, _ in self._disk.fs.list_folder(self._feed.folder):
-            path = f"{self._feed.folder}/{name}"
+        known = {one.path for one in Feed(self._disk).segments()}
+        folder = f"{self._disk.meta}/feed"
+        for name, _ in self._disk.fs.list_folder(folder):
+            path = f"{folder}/{name}"
             status, refused = self._status(path)
             yield from refused
             if status is not None and path not in known:
                 shown = self._disk.shown(path)
                 yield finding("foreign-file", f"{shown} is no file of the store", path=shown)
-
-    def _out_of_step(self) -> Iterator[Finding]:
-        """Documents in another state than the feed told last: looked at once more."""
-        suspects = [*self._untold, *self._unseen()]
-        told = self._feed.told(suspects).lines if suspects else {}
-        for document, lines in told.items():
-            seen = examine(self._disk, document)
-            version = None if seen.looked.state is None else seen.looked.state.version
-            if lines and seen.looked.readable and not seen.by_hand:
-                yield from self._differs(document, version, lines[-1][1])
-
-    def _differs(
-        self, document: DocumentId, version: str | None, told: str | None
-    ) -> Iterator[Finding]:
-        """A document's version, and the one that the feed told last."""
-        if version == told:
-            return
-        shown = self._disk.shown(self._disk.snapshot(document))
-        text = (
-            f"{shown} is at version {version or ABSENT}, and the change feed told {told or ABSENT}"
-        )
-        code = "feed-behind"
-        if told is not None and version is not None and _number(version) < _number(told):
-            code = "rolled-back"
-            text += " before: an older file was put back, or its journal is lost"
-        elif version is None and self._is_alone("history", document):
-            code = "document-gone"
-            text = f"{shown} is not there, and the change feed told version {told} of it last"
-        yield finding(code, text, document=document, path=shown)
-
-    def _unseen(self) -> Iterator[DocumentId]:
-        """Those that the feed told of and that were not met."""
-        left = {key for key, version in self._told.items() if version is not None}
-        if left:
-            for segment in self._feed.segments():
-                file = self._disk.read_file(segment.path)
-                whole = b"" if file is None else file.data[: file.data.rfind(b"\n") + 1]
-                for change in feed.parse(whole, feed.Cursor(0), len(whole)).changes:
-                    if hash(change.document) in left:
-                        left.discard(hash(change.document))
-                        yield change.document
 
     # --- what only all files together tell ---
 
@@ -490,14 +401,6 @@ class _Check:
         with suppress(OSError):  # what stands there instead is told where its folder is listed
             return self._disk.check_folder(path)
         return False
-
-    def _size(self, path: str) -> int:
-        status = self._disk.fs.stat(path)
-        return 0 if status is None else status.st_size
-
-
-def _number(version: str) -> int:
-    return int(version.partition("-")[0])
 
 
 def _why(name: str, check: Callable[[str], str] = names.check_name) -> str:
