@@ -246,7 +246,7 @@ class RetentionMethods:
     def empty_trash(
         self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
     ) -> EmptyReport:
-        """Deletes sessions in the trash for good; nothing of them is kept.
+        """Deletes sessions in the trash for good; nothing of their files is kept.
 
         Args:
             older_than: pruned so long ago, or before that moment; seven days, if left out.
@@ -269,8 +269,10 @@ class RetentionMethods:
                 self._engine.lock(manifest).release()  # waits until the run has ended
             for document in self._of_run(run):
                 session = self._trashed(document, at)
-                if session is None:
-                    continue  # somebody was faster
+                if session is None:  # somebody was faster, or was killed before all was gone
+                    if not dry_run:
+                        self._engine.delete(document, forget=True)
+                    continue
                 try:
                     if dry_run or self._engine.delete(document, forget=True) is not None:
                         gone.append(session)

@@ -642,7 +642,7 @@ class AsyncStateStore(AsyncBase):
     async def empty_trash(
         self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
     ) -> EmptyReport:
-        """Deletes sessions in the trash for good; nothing of them is kept.
+        """Deletes sessions in the trash for good; nothing of their files is kept.
 
         See `StateStore.empty_trash`.
         """

@@ -186,6 +186,22 @@ class Disk:
             with suppress(OSError):  # others are still in it, or it is not there
                 self.fs.remove_folder(f"{folder}/{category}")
 
+    def remove_left(self, category: str) -> None:
+        """Removes heads and histories that a move or delete which was cut off has left in a
+        category where no document is, and its folders."""
+        for folder in (f"{self.meta}/heads/{category}", f"{self.meta}/history/{category}"):
+            if self.fs.stat(folder) is None:
+                continue
+            for name, _ in list(self.fs.list_folder(folder)):
+                with suppress(FileNotFoundError):  # somebody else is at it
+                    self.fs.unlink(f"{folder}/{name}")
+            self.fs.sync_folder(folder)
+            with suppress(OSError):  # as above
+                self.fs.remove_folder(folder)
+        if self.fs.stat(f"{self.base}/{category}") is not None:
+            with suppress(OSError):
+                self.fs.remove_folder(f"{self.base}/{category}")
+
     def discard(self, temp: str) -> None:
         """Removes a temporary file on the way out of a failure.
 

@@ -21,7 +21,7 @@ from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
 from plainstate.limits import FOLD_FLOOR_BYTES
-from plainstate.types import Commit, action_of, is_public
+from plainstate.types import TRASH, Commit, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,6 +310,8 @@ class Folding(DocumentState):
             self.sync_folder()
         self.has_journal = False
         self._disk.remove_folders(self.id)
+        if self.id.category == TRASH:
+            self._disk.remove_left(f"{self.id}")
 
     def _forget_head(self) -> None:
         resting = self._disk.resting(self.id)

@@ -1,0 +1,65 @@
+"""What is left of a session in the trash when somebody is killed, and another one empties it."""
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+
+from harness import BASE, Clock, same_every_time
+from pruning import FIRST, Pruner
+
+from plainstate.engines.file.engine import FileEngine
+from plainstate.session import Session
+from plainstate.testing.crashfs import CrashFileSystem, PowerCut
+
+
+def test_a_kill_leaves_nothing_of_a_session_in_an_empty_trash():
+    """Neither while it came back, nor while the trash was being emptied."""
+    for stop in (restore_one, empty_all):
+        for call in itertools.count(1):
+            with same_every_time():
+                done, left = cut_off(stop, call)
+            assert not left, (stop.__name__, call, left)
+            if done:
+                break
+
+
+def restore_one(pruner: Pruner) -> None:
+    pruner.restore_session("1")
+
+
+def empty_all(pruner: Pruner) -> None:
+    pruner.empty_trash(older_than=timedelta(0))
+
+
+def cut_off(stop: Callable[[Pruner], None], call: int) -> tuple[bool, list[str]]:
+    """Kills a process at a call; tells whether it ended before, and what another one leaves."""
+    disk = CrashFileSystem()
+    disk.make_folder("/data")
+    clock = Clock()
+
+    def opened(fs: CrashFileSystem) -> FileEngine:
+        return FileEngine(BASE, fs=fs, clock_ns=clock, lock_timeout_s=0, history="keep")
+
+    def step(*work: Callable[[Pruner], object]) -> None:
+        engine = opened(disk.spawn())
+        for one in work:
+            one(Pruner(engine))
+        engine.close()
+
+    tree = {**Session.with_id("ada", "1").to_tree(), "metadata": {"is": "secret"}}
+    made = [{"op": "add", "path": "", "value": tree}]
+    step(lambda pruner: pruner._engine.append(FIRST, lambda _: made))
+    step(lambda pruner: pruner.prune_sessions(keep_last=0))
+    process = disk.spawn()
+    engine = opened(process)
+    process.crash_at(call)
+    try:
+        stop(Pruner(engine))
+        done = True
+    except PowerCut:
+        done = False
+    process.kill()
+    step(empty_all)
+    step(empty_all)
+    trash = [path for path in disk.paths() if "/trash/" in path]
+    return done, [path for path in trash if b"secret" in (disk.content(path) or b"")]
