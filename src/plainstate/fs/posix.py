@@ -16,7 +16,6 @@ import stat
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
 
 from plainstate.errors import UsageError
 
@@ -30,6 +29,9 @@ __all__ = ["PosixFileSystem"]
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_locking: Final[set[int]] = set()
+"""The descriptors of this process that may have locks."""
 
 _FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
@@ -47,15 +49,6 @@ class PosixFileSystem:
                 f"plainstate does not run on {sys.platform} yet",
                 hint="It needs Linux: open file description locks, see fcntl(2).",
             )
-        self._locking: set[int] = set()
-        _systems.add(self)
-
-    def let_go_after_fork(self) -> None:
-        """In a child: shares no lock with its parent any more; the numbers stay taken."""
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in self._locking:
-            os.dup2(nothing, fd, inheritable=False)
-        os.close(nothing)
 
     def open_read(self, path: str) -> int:
         return _regular(os.open(path, _READ), path)
@@ -67,11 +60,11 @@ class PosixFileSystem:
 
     def open_lock(self, path: str) -> int:
         fd = _regular(_open(path, _LOCK), path)
-        self._locking.add(fd)
+        _locking.add(fd)
         return fd
 
     def close(self, fd: int) -> None:
-        self._locking.discard(fd)
+        _locking.discard(fd)
         os.close(fd)
 
     def read(self, fd: int, offset: int, size: int) -> bytes:
@@ -151,12 +144,12 @@ class PosixFileSystem:
         return open_notifier()
 
 
-_systems: WeakSet[PosixFileSystem] = WeakSet()
-
-
 def _let_go_after_fork() -> None:
-    for system in list(_systems):
-        system.let_go_after_fork()
+    """In a child: shares no lock with its parent any more; the numbers stay taken."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in _locking:
+        os.dup2(nothing, fd, inheritable=False)
+    os.close(nothing)
 
 
 os.register_at_fork(after_in_child=_let_go_after_fork)
