@@ -73,7 +73,7 @@ def on_a_terminal(text: str) -> str:
     shown = ""
     for prompt in found:
         command = re.sub(r"^[$>] ", "", prompt, flags=re.MULTILINE)
-        plainstate = f'plainstate() {{ {sys.executable} -m plainstate "$@"; }}\n'
+        plainstate = f'plainstate() {{ "{sys.executable}" -m plainstate "$@"; }}\n'
         done = subprocess.run(
             ["bash", "-c", plainstate + command],
             env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},

@@ -73,7 +73,7 @@ class Access:
         self.lock_timeout_s = lock_timeout_s
         self._engine = engine
         self._disk = services.disk
-        self._writer_id = writer_id
+        self.writer_id = writer_id
         self._mutex = mutex
         self._started = started
         self._registration: writers.Registration | None = None
@@ -88,7 +88,7 @@ class Access:
                 return self.lock_file
             layout.create_folders(self._disk)
             if self._registration is None:
-                self._registration = writers.Registration(self._disk, self._writer_id)
+                self._registration = writers.Registration(self._disk, self.writer_id)
             layout.write_format(self._disk)
             lock_file = self.lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
         self._started()

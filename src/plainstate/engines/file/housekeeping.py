@@ -154,7 +154,8 @@ class Housekeeping:
         return self._attempt(document, look)
 
     def _tell_for_dead(self) -> None:
-        with closing(writers.dead_writers(self._disk, only_named=True)) as groups:
+        own = self._access.writer_id
+        with closing(writers.dead_writers(self._disk, only_named=True, own=own)) as groups:
             for dead in groups:
                 self._tell_for(dead)
 

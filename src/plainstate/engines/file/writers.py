@@ -101,7 +101,9 @@ class Registration:
         self._fd, self._size = fd, len(data)
 
 
-def dead_writers(disk: Disk, *, only_named: bool = False) -> Generator[Dead, None, None]:
+def dead_writers(
+    disk: Disk, *, only_named: bool = False, own: str = ""
+) -> Generator[Dead, None, None]:
     """The writers that are gone without a clean close, some at a time.
 
     Their files are locked until the next ones are asked for, which keeps others from burying the
@@ -110,8 +112,9 @@ def dead_writers(disk: Disk, *, only_named: bool = False) -> Generator[Dead, Non
     Args:
         disk: the store.
         only_named: only those whose files name documents.
+        own: the writer who asks: it lives.
     """
-    passed: set[str] = set()
+    passed = {own}
     while True:
         dead: Dead = {}
         try:
