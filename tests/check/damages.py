@@ -616,6 +616,11 @@ def _(base):
     write(base / META / "feed/0000000003.open.jsonl", b"")
 
 
+@damage("no feed", ("feed-gap", f"{META}/feed", 0), left="feed-gap")
+def _(base):
+    shutil.rmtree(base / META / "feed")
+
+
 @damage("two open segments", ("feed-open", FEED, 0))
 def _(base):
     write(base / META / "feed/0000000002.open.jsonl", b"")

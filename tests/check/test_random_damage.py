@@ -121,6 +121,8 @@ def test_it_is_told_or_harmless_and_what_needs_no_decision_is_mended(sound, chan
             healthy = {name: now[name] for name in now if name not in hurt}
             repaired = store.repair(cut=True)
             left = {one.code for one in store.check().findings if one.severity != "note"}
+            if "newer-format" in left:  # then nothing of that document is touched
+                left.discard("head-damaged")
             assert left <= DECISIONS, (left, repaired)
             after = values(store)
             assert {name: after[name] for name in healthy} == healthy
