@@ -147,9 +147,11 @@ def is_text(folder: Path) -> bool:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files that hold something."""
+    """The files that hold messages, not those that a store can make anew from them."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
-    return [path for path in found if not path.name.endswith("-shm")]
+    return [
+        path for path in found if not path.name.endswith("-shm") and ".plainstate" not in path.parts
+    ]
 
 
 # --- the workers, each a process of its own ----------------------------------
