@@ -621,6 +621,11 @@ def _(base):
     shutil.rmtree(base / META / "feed")
 
 
+@damage("emptied feed", ("feed-gap", f"{META}/feed", 0), left="feed-gap")
+def _(base):
+    write(base / FEED, b"")
+
+
 @damage("two open segments", ("feed-open", FEED, 0))
 def _(base):
     write(base / META / "feed/0000000002.open.jsonl", b"")

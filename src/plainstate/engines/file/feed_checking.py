@@ -47,10 +47,10 @@ class FeedCheck:
         with noting(found, self._disk, f"{META}/feed"):
             is_there = self._disk.check_folder(f"{META}/feed")
             segments = self._feed.segments() if is_there else []
-            if not segments and self._disk.fs.stat(f"{self._disk.meta}/heads") is not None:
+            sizes = [self._size(one) for one in segments]
+            if not any(sizes) and self._disk.fs.stat(f"{self._disk.meta}/heads") is not None:
                 text = f"{META}/feed holds nothing, although documents were written"
                 found.append(finding("feed-gap", text, path=f"{META}/feed"))
-            sizes = [self._size(one) for one in segments]
             for place, segment in enumerate(segments):
                 shown = self._disk.shown(segment.path)
                 newest = place + 1 == len(segments)
