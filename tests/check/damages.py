@@ -621,6 +621,11 @@ def _(base):
     shutil.rmtree(base / META / "feed")
 
 
+@damage("another file in place of the feed", ("feed-damaged", FEED, 1), left="feed-damaged")
+def _(base):
+    write(base / FEED, (base / HEADS / "plans/rest.jsonl").read_bytes())
+
+
 @damage("emptied feed", ("feed-gap", f"{META}/feed", 0), left="feed-gap")
 def _(base):
     write(base / FEED, b"")

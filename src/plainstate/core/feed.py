@@ -195,11 +195,18 @@ def bad_lines(data: bytes) -> list[int]:
     lines = data.split(b"\n")
     if not lines[-1]:
         lines.pop()
-    return [
-        number
-        for number, line in enumerate(lines, 1)
-        if not _is_intact(line) and _behind_a_part(line) is None
-    ]
+    return [number for number, line in enumerate(lines, 1) if not _tells(line)]
+
+
+def _tells(line: bytes) -> bool:
+    intact = line if _is_intact(line) else _behind_a_part(line)
+    if intact is None:
+        return False
+    try:
+        _decode(intact)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return False
+    return True
 
 
 def mark(end: bytes) -> str:
