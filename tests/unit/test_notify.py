@@ -386,34 +386,18 @@ def test_a_change_ends_a_wait(notifier, folder):
     assert waiter.result is True
 
 
-@pytest.mark.parametrize("end", ["wake", "close"])
-def test_a_wait_is_ended_by_another_thread(end, notifier):
+def test_a_wait_is_ended_by_closing(notifier):
     waiter = Waiter(notifier)
     waiter.until_it_waits()
-    getattr(notifier, end)()
+    notifier.close()
     waiter.join()
     assert waiter.result is False
-
-
-def test_a_wake_is_kept_for_the_next_wait_only(notifier, folder):
-    notifier.wake()
-    notifier.wake()
-    assert not notifier.wait(LONG_S)
-    waiter = Waiter(notifier)
-    waiter.until_it_waits()
-    assert waiter.is_alive()
-    notifier.wake()
-    waiter.join()
-    notifier.wake()
-    (folder / "new").touch()
-    assert notifier.wait(LONG_S)
 
 
 def test_closed_it_does_nothing(notifier, folder):
     (folder / "new").touch()
     notifier.close()
     notifier.close()
-    notifier.wake()
     assert not notifier.wait(LONG_S)
     assert notifier.read() == Notices()
     assert not notifier.watch(str(folder))

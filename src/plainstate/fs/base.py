@@ -58,14 +58,11 @@ class Notifier(Protocol):
         """Waits until there is something to `read`; takes none of it.
 
         Returns:
-            Whether there is; `False` also where `wake` or `close` ended it, or came before.
+            Whether there is; `False` also where `close` ended it, or came before.
         """
 
     def read(self) -> Notices:
         """All notices there are; does not wait."""
-
-    def wake(self) -> None:
-        """Makes the `wait` under way, or else the next one, return at once."""
 
     def close(self) -> None:
         """Stops watching, and any `wait`.  Harmless when called again."""

@@ -143,10 +143,7 @@ class Inotify:
         finally:
             with self._lock:
                 self._waiting -= 1
-                if not self._closed:
-                    if self._bell in ready:
-                        os.eventfd_read(self._bell)
-                elif not self._waiting:
+                if self._closed and not self._waiting:
                     self._release()
         return self._queue in ready
 
@@ -157,11 +154,6 @@ class Inotify:
             size = array("i", [0])
             ioctl(self._queue, FIONREAD, size)  # bounds the work while others go on writing
             return self._notices(os.read(self._queue, size[0]) if size[0] else b"")
-
-    def wake(self) -> None:
-        with self._lock:
-            if not self._closed:
-                os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
         with self._lock:
