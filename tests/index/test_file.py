@@ -13,7 +13,7 @@ import pytest
 
 from plainstate import StateStore, open_store
 from plainstate.errors import StorageError, UsageError
-from plainstate.index import catalog, database, schema
+from plainstate.index import catalog, database, index, schema
 from plainstate.index.refresh import Refresh
 
 from .conftest import agrees, drop_index, index_files, listed, scanned
@@ -49,6 +49,27 @@ def test_it_is_private_and_small_in_number(filled: Path):
         agrees(store, *WORDS)
     assert len(index_files(filled)) == 1
     assert len(list((filled / ".plainstate").glob("index*"))) == 1
+
+
+@pytest.mark.parametrize("name", ["s-0", "s-99"])
+def test_the_first_list_after_a_boot_looks_at_every_file(
+    filled: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A power cut took the last lines of the feed: a deletion, a creation."""
+    monkeypatch.setattr(index, "_PATIENCE_S", 0)  # no small store waits by itself
+    monkeypatch.setattr(index, "_DELAY_S", 60)
+    feed = filled / ".plainstate/feed/0000000001.open.jsonl"
+    before = feed.read_bytes()
+    with open_store(filled) as store:
+        if name == "s-0":
+            store.delete_session(name)
+        else:
+            store.append_user_message(name, "new", user_id="ada")
+    feed.write_bytes(before)
+    monkeypatch.setattr(database, "boot_id", lambda: "another")
+    with open_store(filled) as store:
+        assert (name in {one.id for one in store.list_sessions()}) == (name == "s-99")
+        agrees(store, *WORDS)
 
 
 def test_reading_creates_nothing(tmp_path: Path):

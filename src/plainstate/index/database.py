@@ -89,6 +89,7 @@ class Database:
                 self.has_words = _add_words(self._writer)
                 self.cursor: str | None = None
                 (self.cursor,) = self._reader.execute("SELECT cursor FROM feed").fetchone()
+                self._distrust_after_boot()
             except BaseException:
                 self.close()
                 raise
@@ -157,6 +158,16 @@ class Database:
         if self.path is not None and not self.is_gone:
             remove(self.path)
 
+    def _distrust_after_boot(self) -> None:
+        """Demands a scan where the system was started anew: it may have died of a power cut,
+        which can take from the feed what the documents still have."""
+        if self.path is None:
+            return
+        boot = boot_id()
+        (known,) = self._reader.execute("SELECT boot FROM feed").fetchone()
+        if known != boot:
+            self._writer.execute("UPDATE feed SET demanded = demanded + 1, boot = ?", (boot,))
+
     def _check_open(self) -> None:
         if self._closed:
             raise GoneError
@@ -165,6 +176,15 @@ class Database:
         (found,) = self._reader.execute("PRAGMA user_version").fetchone()
         if self.path is not None and found != SCHEMA:
             raise BrokenError(f"schema {found}")
+
+
+def boot_id() -> str:
+    """Names this run of the operating system, "" where it does not say; random(4)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def open_in(folder: str) -> Database:

@@ -6,14 +6,17 @@ from typing import Final
 
 __all__ = ["SCHEMA", "TABLES", "WORDS"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Raise it with every change of the tables, of what they hold, or of how texts become words."""
 
 TABLES: Final = """
 -- One row.  The rows below contain what the feed told up to `cursor`, and what the scan numbered
 -- `scanned` saw.  They can answer once that is the scan that was demanded last.
-CREATE TABLE feed(cursor TEXT, demanded INTEGER NOT NULL, scanned INTEGER NOT NULL);
-INSERT INTO feed VALUES(NULL, 1, 0);
+-- `boot`: names the run of the system in which they were last looked at.
+CREATE TABLE feed(
+  cursor TEXT, demanded INTEGER NOT NULL, scanned INTEGER NOT NULL, boot TEXT NOT NULL
+);
+INSERT INTO feed VALUES(NULL, 1, 0, '');
 
 -- `stamp`: the engine's, as it was before the document was read; NULL where only the feed told.
 -- `age`: of a healthy session, its last change in µs, negative: so the newest comes first.
