@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -264,23 +265,36 @@ class RetentionMethods:
         for run, at in sorted(self._runs()):
             if times.from_datetime(at) > before:
                 continue
-            manifest = DocumentId(TRASH, run)
-            if not dry_run:
-                self._engine.lock(manifest).release()  # waits until the run has ended
-            for document in self._of_run(run):
-                session = self._trashed(document, at)
-                if session is None:  # somebody was faster, or was killed before all was gone
-                    if not dry_run:
-                        self._engine.delete(document, forget=True)
-                    continue
-                try:
-                    if dry_run or self._engine.delete(document, forget=True) is not None:
-                        gone.append(session)
-                except _UNREADABLE as error:
-                    damaged[session.id] = str(error)
-            if not dry_run and not self._of_run(run):
-                self._engine.delete(manifest, forget=True)
+            if dry_run:
+                found = (self._trashed(document, at) for document in self._of_run(run))
+                gone += [one for one in found if one is not None]
+            else:
+                self._empty_run(run, at, gone, damaged)
         return EmptyReport(gone, damaged, dry_run)
+
+    def _empty_run(
+        self, run: str, at: datetime, gone: list[TrashedSession], damaged: dict[str, str]
+    ) -> None:
+        """Deletes what one run moved to the trash, and then what tells of the run."""
+        manifest = DocumentId(TRASH, run)
+        self._engine.lock(manifest).release()  # waits until the run has ended
+        for document in self._of_run(run):
+            self._settle(document.name)
+            session = self._trashed(document, at)
+            try:
+                deleted = self._engine.delete(document, forget=True)
+            except _UNREADABLE as error:
+                damaged[document.name] = str(error)
+            else:  # unless somebody was faster, or was killed before all was gone
+                if deleted is not None and session is not None:
+                    gone.append(session)
+        if not self._of_run(run):
+            self._engine.delete(manifest, forget=True)
+
+    def _settle(self, session_id: str) -> None:
+        """Ends a move to or from the trash that was cut off, under the session's own name."""
+        with suppress(*_UNREADABLE):
+            self._engine.lock(DocumentId(SESSIONS, session_id)).release()
 
     def _survey(self, user_id: str | None) -> tuple[list[_Seen], dict[str, str]]:
         """What the rules look at, and the sessions that cannot be read."""

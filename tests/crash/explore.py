@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from harness import (
+    BROKEN,
     Run,
     Scenario,
     Violation,
@@ -150,7 +151,7 @@ def faults(
         try:
             with same_every_time():
                 scenario(run)
-        except Exception as error:
+        except BROKEN as error:
             raise Violation(f"{scenario.__name__}: fault {at}: {error!r}") from error
         if fs.calls < at:
             return
@@ -207,7 +208,7 @@ def _cuts(
                 finished = call > 0
             except PowerCut:
                 pass
-            except Exception as error:
+            except BROKEN as error:
                 raise Violation(f"{scenario.__name__}: {error!r}") from error
         if call:
             yield run

@@ -54,6 +54,11 @@ class Violation(AssertionError):  # noqa: N818 - it is the engine that errs, not
     """The engine broke a promise."""
 
 
+BROKEN = (PlainstateError, AssertionError, OSError)
+"""How a broken promise shows.  Any other error is a mistake in a program, in a mutant for
+example, and must not pass for one."""
+
+
 class Clock:
     """A clock that all processes of one run share; it never stands still."""
 
@@ -149,6 +154,7 @@ class Run:
         self.past: dict[DocumentId, dict[int, str]] = {}
         self.options: dict[str, Any] = {}
         self.moving: dict[DocumentId, DocumentId] = {}
+        self.moved_once: tuple[DocumentId, DocumentId] | None = None
         self._edited: dict[DocumentId, tuple[int, str]] = {}
         self.commits: set[tuple[DocumentId, int, str | None]] = set()
         self.edited = self.feed_lost = False
@@ -184,6 +190,7 @@ class Run:
         other.past = copy.deepcopy(self.past)
         other.options = self.options
         other.moving = dict(self.moving)
+        other.moved_once = self.moved_once
         other._edited = dict(self._edited)
         other.commits = set(self.commits)
         other.edited, other.feed_lost = self.edited, self.feed_lost
@@ -274,9 +281,11 @@ class Run:
         self._note(document)
 
         def move(state: State) -> None:
-            state[target] = state.pop(document)
+            if document in state:  # an earlier rename may have failed
+                state[target] = state.pop(document)
 
         self.moving[target] = document
+        self.moved_once = None if target in self.seqs else (document, target)
         self.past.pop(target, None)  # what comes takes its place
         if self._do(target, move, lambda: self.engine("a").rename(document, target)):
             del self.moving[target]
@@ -487,6 +496,12 @@ def plain_path(document: DocumentId) -> str:
     return f"{BASE}/{document}" + (".json" if document.kind == "json" else ".md")
 
 
+def past_path(document: DocumentId) -> str:
+    """The file of its history."""
+    suffix = ".jsonl" if document.kind == "json" else ".mdl"
+    return f"{BASE}/.plainstate/history/{document}{suffix}"
+
+
 def holding(document: DocumentId, texts: tuple[str, ...]) -> Any:
     """A value with these items."""
     if document.kind == "markdown":
@@ -570,6 +585,7 @@ def check(
         _find_moved(run, engine)
         _check_past(run, engine)
         _check_recovery(engine, found)
+        _check_only_past(run, fs, {one for one, value in found.items() if value is not None})
         _check_past(run, engine)
         run.found(found)
         if follow is not None:
@@ -579,7 +595,7 @@ def check(
         if follow is None:
             check_feed(run, engine)
         _check_at_rest(run, fs, engine)
-    except (PlainstateError, AssertionError, OSError) as error:
+    except BROKEN as error:
         raise Violation(f"{type(error).__name__}: {error}") from error
 
 
@@ -639,6 +655,15 @@ def _check_past(run: Run, engine: FileEngine) -> None:
             assert not dropped, f"{document}: {seq} is kept, but not what comes behind it"
             found = canonical(None if state is None else state.value)
             assert found == expected, f"{document} at {seq} is {found}, expected {expected}"
+
+
+def _check_only_past(run: Run, fs: CrashFileSystem, present: set[DocumentId]) -> None:
+    """A rename to a new name, cut off or not, leaves the past only where the document is."""
+    if run.moved_once is not None:
+        for here, gone in itertools.permutations(run.moved_once):
+            if here in present and gone not in present:
+                assert fs.content(past_path(gone)) is None, f"{gone} has the past of {here}"
+        run.moved_once = None
 
 
 def _find_moved(run: Run, engine: FileEngine) -> None:

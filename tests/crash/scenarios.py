@@ -391,6 +391,14 @@ def history_of_a_renamed_document(run: Run) -> None:
     run.checkpoint()
 
 
+def history_of_a_moved_document(run: Run) -> None:
+    run.keep_history()
+    run.replace(A, "one;")
+    run.append(A, "two;")
+    run.begin()
+    run.rename(A, DEEP)
+
+
 def undos(run: Run) -> None:
     run.keep_history()
     run.append(A, "one;")
@@ -436,6 +444,7 @@ HISTORY: list[Scenario] = [
     history_begins_late,
     history_of_a_deleted_document,
     history_of_a_renamed_document,
+    history_of_a_moved_document,
     undos,
     bounded_history,
 ]

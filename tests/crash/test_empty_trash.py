@@ -24,7 +24,6 @@ def test_a_kill_leaves_nothing_of_a_session_in_an_empty_trash():
                 break
 
 
-@pytest.mark.xfail(strict=True, reason="the past under the other name outlives a killed rename")
 @pytest.mark.parametrize("stop", ["prune_all", "restore_one"])
 def test_a_kill_leaves_no_past_under_the_other_name(stop: str):
     """From there, `undo` would bring back what the trash was emptied of."""

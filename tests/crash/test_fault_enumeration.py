@@ -20,6 +20,10 @@ LONG = [
     scenarios.edit_while_waiting,
     scenarios.history_of_saves,
     scenarios.bounded_history,
+    scenarios.history_of_a_renamed_document,
+    scenarios.prune_two,
+    scenarios.restore_pruned,
+    scenarios.empty_trash,
 ]
 
 ids = {"ids": lambda scenario: scenario.__name__}
@@ -58,10 +62,11 @@ def test_failed_sync_then_power_cut(scenario):
             judge(run.copy(image), image, scenario)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("scenario", LONG, **ids)
-def test_disk_gets_full(scenario):
-    every_fault(scenario, errno.ENOSPC, CREATING | {"write", "sync", "rename"}, short=True)
-    every_fault(scenario, errno.ENOSPC, CREATING | {"write"}, short=True, times=1_000)
+def test_disk_or_quota_gets_full(scenario, number):
+    every_fault(scenario, number, CREATING | {"write", "sync", "rename"}, short=True)
+    every_fault(scenario, number, CREATING | {"write"}, short=True, times=1_000)
 
 
 @pytest.mark.parametrize("scenario", LONG, **ids)

@@ -29,8 +29,8 @@ def nothing(*args, **kwargs):
     del args, kwargs
 
 
-def expect_violation(scenario):
-    with pytest.raises(Violation):
+def expect_violation(scenario, match):
+    with pytest.raises(Violation, match=match):
         cut_everywhere(scenario)
 
 
@@ -50,12 +50,12 @@ def judge_all(images, scenario):
 
 def test_sync_does_nothing(monkeypatch):
     monkeypatch.setattr(CrashFileSystem, "sync", nothing)
-    expect_violation(scenarios.appends)
+    expect_violation(scenarios.appends, "does not tell the format version")
 
 
 def test_sync_of_a_folder_does_nothing(monkeypatch):
     monkeypatch.setattr(CrashFileSystem, "sync_folder", nothing)
-    expect_violation(scenarios.replace_existing)
+    expect_violation(scenarios.replace_existing, "found {}")
 
 
 def test_checksums_are_not_checked(monkeypatch):
@@ -76,7 +76,7 @@ def test_checksums_are_not_checked(monkeypatch):
 
     monkeypatch.setattr(reader_module, "parse", parse)
     monkeypatch.setattr(journal_module, "parse", parse)
-    expect_violation(scenarios.group)
+    expect_violation(scenarios.group, "c/a is")
 
 
 def test_every_snapshot_matches(monkeypatch):
@@ -84,31 +84,32 @@ def test_every_snapshot_matches(monkeypatch):
         return True
 
     monkeypatch.setattr(replay, "_matches", matches)
-    expect_violation(scenarios.fold_at_threshold)
+    expect_violation(scenarios.fold_at_threshold, "null")
 
 
 def test_fold_is_not_announced(monkeypatch):
     monkeypatch.setattr(FileDocument, "_announce", nothing)
-    expect_violation(scenarios.fold_at_threshold)
+    expect_violation(scenarios.fold_at_threshold, "EditConflictError")
 
 
 def test_journal_begins_anew_before_the_snapshot_is_durable(monkeypatch):
-    def install(self, temp, head):
-        self._announce(head, temp)
-        self._disk.move(temp, self._disk.snapshot(self.id))
+    def install(self, temp, head, *, replacing=None):
+        del replacing
+        self._announce(head)
+        self._disk.fs.rename(temp, self._disk.snapshot(self.id))
 
     monkeypatch.setattr(FileDocument, "_install", install)
-    expect_violation(scenarios.fold_at_threshold)
+    expect_violation(scenarios.fold_at_threshold, "found {}")
 
 
 def test_torn_tail_is_not_cut_off(monkeypatch):
     monkeypatch.setattr(JournalFile, "cut", nothing)
-    expect_violation(scenarios.torn_tail)
+    expect_violation(scenarios.torn_tail, "the checksum does not match")
 
 
 def test_delete_removes_files_before_its_line_is_written(monkeypatch):
-    def delete(self, *, tx_id, expected):
-        del expected
+    def delete(self, *, tx_id, expected, forget=False):
+        del expected, forget
         commit = Commit(self.position.seq + 1, "gone", tx_id)
         self._remember(tx_id, commit.version)
         self._disk.fs.unlink(self._disk.snapshot(self.id))
@@ -118,7 +119,7 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
         return commit
 
     monkeypatch.setattr(FileDocument, "delete", delete)
-    expect_violation(scenarios.delete)
+    expect_violation(scenarios.delete, "EditConflictError")
 
 
 def test_new_journal_without_sync_of_its_folder(monkeypatch):
@@ -129,16 +130,16 @@ def test_new_journal_without_sync_of_its_folder(monkeypatch):
         return file
 
     monkeypatch.setattr(JournalFile, "create", create)
-    expect_violation(scenarios.create_by_append)
+    expect_violation(scenarios.create_by_append, "found {}")
 
 
 def test_replaced_file_without_sync_of_its_folder(monkeypatch):
     def put(self, folder, path, data):
         temp, _ = self.write_temp(folder, data)
-        self.move(temp, path)
+        self.fs.rename(temp, path)
 
     monkeypatch.setattr(Disk, "put", put)
-    expect_violation(scenarios.fold_at_threshold)
+    expect_violation(scenarios.fold_at_threshold, "found")
 
 
 def test_ids_are_forgotten_by_a_fold(monkeypatch):
@@ -148,12 +149,12 @@ def test_ids_are_forgotten_by_a_fold(monkeypatch):
         return replace(whole(self, *args), recent={})
 
     monkeypatch.setattr(FileDocument, "_make_head", make_head)
-    expect_violation(scenarios.close_and_reopen)
+    expect_violation(scenarios.close_and_reopen, "committed again")
 
 
 def test_ids_are_not_remembered(monkeypatch):
     monkeypatch.setattr(FileDocument, "_remember", nothing)
-    expect_violation(scenarios.appends)
+    expect_violation(scenarios.appends, "committed again")
 
 
 # --- history ------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_history_is_written_after_the_journal_is_gone(monkeypatch):
     monkeypatch.setattr(History, "keep", postpone)
     for name in ("_rest", "_rotate"):
         monkeypatch.setattr(FileDocument, name, then_keep(getattr(FileDocument, name)))
-    expect_violation(scenarios.history_of_appends)
+    expect_violation(scenarios.history_of_appends, "is not kept")
 
 
 def test_history_is_not_synced(monkeypatch):
@@ -189,7 +190,7 @@ def test_history_is_not_synced(monkeypatch):
         append(self, *args, sync=False)
 
     monkeypatch.setattr(HistoryFile, "append", unsynced)
-    expect_violation(scenarios.history_of_appends)
+    expect_violation(scenarios.history_of_appends, "is not kept")
 
 
 def test_what_is_kept_already_is_kept_again(monkeypatch):
@@ -199,18 +200,18 @@ def test_what_is_kept_already_is_kept_again(monkeypatch):
         return steps if kept else fresh
 
     monkeypatch.setattr(history_module, "unkept", unkept)
-    expect_violation(scenarios.history_of_appends)
+    expect_violation(scenarios.history_of_appends, "c/a at 7 is")
 
 
 def test_a_whole_save_is_kept_by_the_next_writer_only(monkeypatch):
     monkeypatch.setattr(FileDocument, "_keep_current", nothing)
     monkeypatch.setattr(FileDocument, "_keep_whole", nothing)
-    expect_violation(scenarios.history_of_saves)
+    expect_violation(scenarios.history_of_saves, "is not kept")
 
 
 def test_an_edit_is_kept_by_the_next_fold_only(monkeypatch):
     monkeypatch.setattr(FileDocument, "_keep_at_rest", nothing)
-    expect_violation(scenarios.history_of_edits)
+    expect_violation(scenarios.history_of_edits, "is not kept")
 
 
 def test_history_is_kept_before_its_transactions_are_durable(monkeypatch):
@@ -228,4 +229,20 @@ def test_history_of_a_dead_writer_is_trusted(monkeypatch):
 
 def test_history_stays_under_the_old_name(monkeypatch):
     monkeypatch.setattr(History, "copy", nothing)
-    expect_violation(scenarios.history_of_a_renamed_document)
+    expect_violation(scenarios.history_of_a_renamed_document, "d/e/a at 2 is null")
+
+
+def test_a_rename_that_was_cut_off_is_not_settled(monkeypatch):
+    monkeypatch.setattr(FileDocument, "settle_move", nothing)
+    expect_violation(scenarios.history_of_a_moved_document, "has the past of")
+
+
+@pytest.mark.parametrize("mark", ["moving_to", "moving_from"])
+def test_a_name_does_not_know_of_its_rename(monkeypatch, mark):
+    put = FileDocument._put_resting
+
+    def put_unmarked(self, head):
+        put(self, replace(head, **{mark: None}))
+
+    monkeypatch.setattr(FileDocument, "_put_resting", put_unmarked)
+    expect_violation(scenarios.history_of_a_moved_document, "has the past of")

@@ -2,7 +2,8 @@
 
     journal     = head *( head / transaction )
     head        = {"plainstate":1, "document", "kind", "seq", "version", "snapshot",
-                   "time", ["tx"], ["recent"], ["summary"], "sum"} LF
+                   "time", ["tx"], ["recent"], ["summary"],
+                   ["moving_to"], ["moving_from"], "sum"} LF
     transaction = {"seq", "tx", "time", ["synced"], "patch", "sum"} LF
 
 `sum` is the CRC-32 of everything before it in the line, started with the
@@ -84,6 +85,8 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     tx: str | None = None
     recent: dict[str, str | None] = {}
     summary: dict[str, Json] | None = None
+    moving_to: str | None = None
+    moving_from: str | None = None
     extra: dict[str, Json] = field(name="x-", default_factory=dict)
     """The optional keys (`x-…`) of another writer, kept by a fold."""
 
@@ -183,6 +186,10 @@ def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
         members["recent"] = head.recent
     if head.summary is not None:
         members["summary"] = head.summary
+    if head.moving_to is not None:
+        members["moving_to"] = head.moving_to
+    if head.moving_from is not None:
+        members["moving_from"] = head.moving_from
     members.update(head.extra)
     return seal(_encode(members), previous)
 

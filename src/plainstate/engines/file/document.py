@@ -184,8 +184,10 @@ class FileDocument(Folding):
         Raises:
             DamagedError: the document cannot be read.
         """
-        if secure and self._suspect:
-            self._trust_again()
+        if secure:
+            if self._suspect:
+                self._trust_again()
+            self.settle_move()
         reading = self._read()
         lines = untold(reading, told, unsure=unsure, complete=complete)
         if lines and secure:
@@ -272,6 +274,7 @@ class FileDocument(Folding):
         return read.records
 
     def _adopt_resting(self) -> None:
+        self.settle_move()
         head = read_resting(self._disk, self.id)
         snapshot = self._snapshot()
         basis = find_basis([head], snapshot)

@@ -17,11 +17,17 @@ from plainstate.core.history import Point, point_of, whole
 from plainstate.core.record import HeadRecord, SnapshotRef
 from plainstate.core.replay import edit_conflict, overrule
 from plainstate.engines.file.journal_file import JournalFile
-from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of
+from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of, read_resting
 from plainstate.engines.file.state import DocumentState, reference_to
-from plainstate.errors import AlreadyExistsError, EditConflictError, UsageError
+from plainstate.errors import (
+    AlreadyExistsError,
+    DamagedError,
+    EditConflictError,
+    FormatVersionError,
+    UsageError,
+)
 from plainstate.limits import FOLD_FLOOR_BYTES
-from plainstate.types import TRASH, Commit, action_of, is_public
+from plainstate.types import TRASH, Commit, DocumentId, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +116,11 @@ class Folding(DocumentState):
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
         tx_id = self._services.make_id()
-        head = target.await_snapshot(reference, self._head)
+        moving_from = None
+        if self._history.is_there():  # it will lie under both names for a while
+            self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
+            moving_from = str(self.id)
+        head = target.await_snapshot(reference, self._head, moving_from)
         self._history.copy(target._history, point_of(self._head), head, tx_id)
         self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
@@ -122,7 +132,8 @@ class Folding(DocumentState):
         finally:
             self._disk.fs.close(fd)
         target.sync_folder()
-        self.sync_folder()
+        if target.id.category != self.id.category:
+            self.sync_folder()
         seq = self.position.seq + 1
         self.tell("delete", seq, None, moved=target.id)
         target.tell("create", head.seq, head.version, summary=head.summary, moved=self.id)
@@ -130,22 +141,59 @@ class Folding(DocumentState):
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
-            if is_public(self.id):  # or it seems removed by hand
-                self._put_resting(self._make_head(seq, None, None, None))
         with self._postponing():
             self._history.forget()
-            if not is_public(self.id):
+            if is_public(self.id):  # or it seems removed by hand
+                self._put_resting(self._make_head(seq, None, None, None))
+            else:
                 self._forget_head()  # nobody asks for such a name again
         return Commit(head.seq, str(head.version), tx_id)
 
-    def await_snapshot(self, snapshot: SnapshotRef, source: HeadRecord) -> HeadRecord:
+    def await_snapshot(
+        self, snapshot: SnapshotRef, source: HeadRecord, moving_from: str | None
+    ) -> HeadRecord:
         """Prepares a resting head for a snapshot that is about to be moved here."""
         self._disk.make_folder(self.id.category)
         seq = max(self.position.seq, source.seq) + 1
         head = self._make_head(seq, f"{seq}-{snapshot.digest[:8]}", snapshot, None)
         head = msgspec.structs.replace(head, summary=source.summary)
-        self._put_resting(head)
+        self._put_resting(msgspec.structs.replace(head, moving_from=moving_from))
         return head
+
+    def settle_move(self) -> None:
+        """Ends a rename that was cut off: the past stays only where the document is (H-7).
+
+        The other name does the same for itself.  Where neither has the document, it was
+        removed by hand, and the past stays wherever it is.
+        """
+        head = read_resting(self._disk, self.id)
+        marks = head.moving_to or head.moving_from
+        if marks is None:
+            return
+        settled = msgspec.structs.replace(head, moving_to=None, moving_from=None)
+        if self._disk.fs.stat(self._snapshot_path) is None:
+            category, _, name = marks.rpartition("/")
+            other = DocumentId(category, name, self.id.kind)
+            if not self._is_at(other):
+                return
+            seq = head.seq + (head.moving_to is not None)
+            settled = msgspec.structs.replace(
+                settled, seq=seq, version=None, snapshot=None, summary=None
+            )
+            self._history.forget()
+            if head.moving_to is not None:
+                self.tell("delete", seq, None, moved=other)
+        self._put_resting(settled)
+
+    def _is_at(self, other: DocumentId) -> bool:
+        """Whether the other name of a rename has, or had, the document."""
+        if self._disk.fs.stat(self._disk.snapshot(other)) is not None:
+            return True
+        try:
+            head = read_resting(self._disk, other)
+        except (DamagedError, FormatVersionError):
+            return False
+        return str(self.id) not in (head.moving_to, head.moving_from)
 
     def resolve(self, take: Side) -> Commit:
         """Settles a conflict between an edit by hand and waiting transactions."""
