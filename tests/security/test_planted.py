@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from attacks import META, contents, index_of, use
 
+from plainstate import open_store
+from plainstate.errors import AlreadyExistsError
+
 FOLDERS = [
     *("plans", "notes", META),
     *(f"{META}/{name}" for name in ("feed", "heads", "history", "writers", "followers", "trash")),
@@ -127,6 +130,22 @@ def test_a_device_is_not_read(base, place: str):
     except PermissionError:
         pytest.skip("this machine lets nobody make devices")
     use(base)
+
+
+def test_an_export_is_not_written_through_a_link(base, outside, tmp_path):
+    target = tmp_path / "link"
+    target.symlink_to(outside / "precious.txt")
+    folder = tmp_path / "folder"
+    folder.symlink_to(outside)
+    before = contents(outside)
+    with open_store(base) as store:
+        for export in (store.export_archive, store.export_markdown):
+            for path in (target, folder):
+                with pytest.raises(AlreadyExistsError):
+                    export(path)
+        store.export_archive(target, overwrite=True)
+    assert contents(outside) == before
+    assert not target.is_symlink()
 
 
 def test_a_backup_by_hard_links_stays_as_it_is(base, tmp_path):
