@@ -150,7 +150,8 @@ class CheckMethods:
             if not dry_run:
                 from plainstate.index.checking import discard  # sqlite3 is not light
 
-                discard(folder, found)
+                if not discard(folder, found):
+                    return ""
             return "removed it: it is made anew from the documents"
         if isinstance(self._engine, OnFiles):
             return self._engine.mend(found, cut=cut, dry_run=dry_run)
@@ -165,13 +166,14 @@ def check_files(place: str, progress: Callable[[int, int], None] | None) -> Chec
 
 
 def _report(items: Iterable[Finding | Looked]) -> CheckReport:
-    findings, documents = [], 0
+    findings: dict[Finding, None] = {}  # a folder that cannot be entered is met again and again
+    documents = 0
     for one in items:
         if isinstance(one, Finding):
-            findings.append(one)
+            findings[one] = None
         else:
             documents += 1
-    return CheckReport(in_order(findings), documents)
+    return CheckReport(in_order(list(findings)), documents)
 
 
 def _on_files(

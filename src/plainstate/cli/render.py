@@ -196,12 +196,18 @@ def hits(snippet: str) -> str:
 
 def json_line(value: Any, *, file: TextIO | None = None) -> None:
     """One line of JSON, for programs."""
-    print(json.dumps(value, ensure_ascii=False), file=file)
+    print(_json(value), file=file)
 
 
 def json_document(value: Any) -> None:
     """A JSON document for reading: indented."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(_json(value, indent=2))
+
+
+def _json(value: Any, *, indent: int | None = None) -> str:
+    """Readable JSON that means the same, and steers no terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_bytes(data: bytes) -> None:

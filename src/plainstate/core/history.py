@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from plainstate.core import patch
+from plainstate.core.decoding import Seq, Version, guarded
 from plainstate.core.record import (
     DELETION,
     FORMAT,
@@ -78,8 +79,8 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True):
     plainstate: Literal[1]
     document: str
     kind: Kind
-    seq: int
-    version: str | None
+    seq: Seq
+    version: Version | None
     tx: str
     time: str
     value: Json
@@ -89,8 +90,8 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True):
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """One transaction on top of the line before it; `version` is `None` if it deletes."""
 
-    seq: int
-    version: str | None
+    seq: Seq
+    version: Version | None
     tx: str
     time: str
     patch: list[dict[str, Any]]
@@ -108,8 +109,8 @@ class Point(NamedTuple):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_base = msgspec.json.Decoder(Base).decode
-_decode_step = msgspec.json.Decoder(Step).decode
+_decode_base = guarded(msgspec.json.Decoder(Base).decode)
+_decode_step = guarded(msgspec.json.Decoder(Step).decode)
 
 
 def point_of(line: Line | Record | Basis) -> Point:

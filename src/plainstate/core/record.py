@@ -20,6 +20,7 @@ from zlib import crc32
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from plainstate.core.decoding import Seq, Version, guarded
 from plainstate.errors import DamagedError, FormatVersionError
 from plainstate.types import Json, Kind, Patch
 
@@ -78,12 +79,12 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     plainstate: Literal[1]
     document: str
     kind: Kind
-    seq: int
-    version: str | None
+    seq: Seq
+    version: Version | None
     snapshot: SnapshotRef | None
     time: str
     tx: str | None = None
-    recent: dict[str, str | None] = {}
+    recent: dict[str, Version | None] = {}
     summary: dict[str, Json] | None = None
     moving_to: str | None = None
     moving_from: str | None = None
@@ -94,7 +95,7 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 class TransactionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """One transaction as its line holds it."""
 
-    seq: int
+    seq: Seq
     tx: str
     time: str
     patch: list[dict[str, Any]]
@@ -131,10 +132,10 @@ class _TransactionLine(Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_head = msgspec.json.Decoder(HeadRecord).decode
-_decode_transaction = msgspec.json.Decoder(TransactionRecord).decode
-_decode_transactions = msgspec.json.Decoder(TransactionRecord).decode_lines
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_head = guarded(msgspec.json.Decoder(HeadRecord).decode)
+_decode_transaction = guarded(msgspec.json.Decoder(TransactionRecord).decode)
+_decode_transactions = guarded(msgspec.json.Decoder(TransactionRecord).decode_lines)
+_decode_object = guarded(msgspec.json.Decoder(dict[str, Any]).decode)
 
 
 def seal(body: bytes, previous: int) -> tuple[bytes, int]:

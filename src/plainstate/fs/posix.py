@@ -5,6 +5,9 @@ they belong to the descriptor, so a killed process holds none, closing another
 descriptor of the file does not drop them, and one file serves any number of
 documents.  A forked child has the same descriptors: it lets go of them at once, or it would keep
 the locks of a parent that is killed, and could give back those of one that is not.
+
+No link leads out of the store: each folder below its base is opened through the one above it
+(openat(2)), so nobody can put a link in the place of one between a look and the use.
 """
 
 from __future__ import annotations
@@ -15,20 +18,28 @@ import os
 import stat
 import struct
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from plainstate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from plainstate.fs.base import Notifier
+
+    T = TypeVar("T")
 
 __all__ = ["PosixFileSystem"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_FOLDER: Final = os.O_DIRECTORY | os.O_CLOEXEC
+_STEP: Final = os.O_PATH | _FOLDER | os.O_NOFOLLOW  # O_PATH: needs no permission to list
+
+_NOT_REGULAR: Final = "not a regular file"
+_NO_FOLDER: Final = "a link, or no folder"
 
 _locking: Final[set[int]] = set()
 """The descriptors of this process that may have locks."""
@@ -39,27 +50,36 @@ _FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 class PosixFileSystem:
     """System calls, one each.
 
+    Args:
+        base: no symbolic link below this folder is followed; the path to it may have some.  ""
+            for paths that a person chose.
+
     Raises:
         UsageError: the platform has no open file description locks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = "") -> None:
         if not hasattr(fcntl, "F_OFD_SETLK"):
             raise UsageError(
                 f"plainstate does not run on {sys.platform} yet",
                 hint="It needs Linux: open file description locks, see fcntl(2).",
             )
+        self._base = base
+        self._inside = base.rstrip("/") + "/"
 
     def open_read(self, path: str) -> int:
-        return _regular(os.open(path, _READ), path)
+        return self._at(path, lambda name, folder: _regular(_open(name, _READ, folder), path))
 
     def open_append(self, path: str, *, create: bool = False) -> int:
         if create:
-            return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        return _regular(_open(path, _APPEND), path)
+            return self._at(
+                path,
+                lambda name, folder: _open(name, _APPEND | os.O_CREAT | os.O_EXCL, folder),
+            )
+        return self._at(path, lambda name, folder: _regular(_open(name, _APPEND, folder), path))
 
     def open_lock(self, path: str) -> int:
-        fd = _regular(_open(path, _LOCK), path)
+        fd = self._at(path, lambda name, folder: _regular(_open(name, _LOCK, folder), path))
         _locking.add(fd)
         return fd
 
@@ -89,26 +109,34 @@ class PosixFileSystem:
         os.fdatasync(fd)
 
     def sync_folder(self, path: str) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = self._open_folder(path)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
 
     def rename(self, source: str, target: str) -> None:
-        os.rename(source, target)
+        self._at(
+            source,
+            lambda old, old_folder: self._at(
+                target,
+                lambda new, new_folder: os.rename(
+                    old, new, src_dir_fd=old_folder, dst_dir_fd=new_folder
+                ),
+            ),
+        )
 
     def unlink(self, path: str) -> None:
-        os.unlink(path)
+        self._at(path, lambda name, folder: os.unlink(name, dir_fd=folder))
 
     def make_folder(self, path: str) -> None:
-        os.mkdir(path, 0o700)
+        self._at(path, lambda name, folder: os.mkdir(name, 0o700, dir_fd=folder))
 
     def remove_folder(self, path: str) -> None:
-        os.rmdir(path)
+        self._at(path, lambda name, folder: os.rmdir(name, dir_fd=folder))
 
     def stat(self, path: str) -> os.stat_result | None:
-        try:
+        try:  # by its path, as it only tells: what acts upon it looks for itself
             return os.lstat(path)
         except FileNotFoundError:
             return None
@@ -117,9 +145,13 @@ class PosixFileSystem:
         return os.fstat(fd)
 
     def list_folder(self, path: str) -> Iterator[tuple[str, bool]]:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                yield entry.name, entry.is_dir(follow_symlinks=False)
+        fd = self._open_folder(path)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    yield entry.name, entry.is_dir(follow_symlinks=False)
+        finally:
+            os.close(fd)
 
     def try_lock(self, fd: int, offset: int) -> bool:
         try:
@@ -143,6 +175,42 @@ class PosixFileSystem:
 
         return open_notifier()
 
+    def _open_folder(self, path: str) -> int:
+        flags = os.O_RDONLY | _FOLDER | (os.O_NOFOLLOW if self._is_inside(path) else 0)
+        return self._at(path, lambda name, folder: _open(name, flags, folder))
+
+    def _is_inside(self, path: str) -> bool:
+        return bool(self._base) and path.startswith(self._inside)
+
+    def _at(self, path: str, call: Callable[[str, int | None], T]) -> T:
+        """Calls with a name, and a descriptor of the folder that it stands in.
+
+        Where no folder of the store is between, that is the path, and no descriptor.
+        """
+        if not self._is_inside(path):
+            return call(path, None)
+        *above, name = path[len(self._inside) :].split("/")
+        if ".." in above:
+            raise OSError(errno.ELOOP, "leads out of the store", path)
+        fd, reached = None, self._base
+        try:
+            for part in above:
+                reached += f"/{part}"
+                inner = os.open(reached if fd is None else part, _STEP, dir_fd=fd)
+                if fd is not None:
+                    os.close(fd)
+                fd = inner
+            reached = path
+            return call(path if fd is None else name, fd)
+        except NotADirectoryError as error:
+            raise OSError(errno.ELOOP, _NO_FOLDER, reached) from error
+        except OSError as error:
+            error.filename = reached  # it knew the last part alone
+            raise
+        finally:
+            if fd is not None:
+                os.close(fd)
+
 
 def _let_go_after_fork() -> None:
     """In a child: shares no lock with its parent any more; the numbers stay taken."""
@@ -155,16 +223,19 @@ def _let_go_after_fork() -> None:
 os.register_at_fork(after_in_child=_let_go_after_fork)
 
 
-def _open(path: str, flags: int) -> int:
+def _open(name: str, flags: int, folder: int | None) -> int:
     try:
-        return os.open(path, flags, 0o600)
-    except IsADirectoryError as error:  # for whoever only reads, `_regular` finds that out
-        raise OSError(errno.ELOOP, "not a regular file", path) from error
+        return os.open(name, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        # a folder to write to, or a socket; for whoever only reads, `_regular` finds that out
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            raise OSError(errno.ELOOP, _NOT_REGULAR, name) from error
+        raise
 
 
 def _regular(fd: int, path: str) -> int:
     """Refuses what is not a plain file: a FIFO or device would hang or worse."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.ELOOP, "not a regular file", path)
+        raise OSError(errno.ELOOP, _NOT_REGULAR, path)
     return fd

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from plainstate.core.findings import finding
 from plainstate.index import catalog
-from plainstate.index.database import existing, remove
+from plainstate.index.database import existing, is_ours, remove
 from plainstate.types import DocumentId, is_public
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ class IndexCheck:
 
     def begin(self) -> Iterator[Finding]:
         """Looks at the files."""
-        paths = existing(self._folder) if os.path.isdir(self._folder) else []
-        names = set(os.listdir(self._folder)) if os.path.isdir(self._folder) else set()
+        is_folder = os.path.isdir(self._folder) and not os.path.islink(self._folder)
+        paths = existing(self._folder) if is_folder else []
+        names = set(os.listdir(self._folder)) if is_folder else set()
         usable = [path for path in paths if path.endswith(".sqlite")]
         for path in [*(one for one in paths if one not in usable[:1]), *self._lonely(names)]:
             shown = self._shown(path)
@@ -84,6 +85,8 @@ class IndexCheck:
 
     def _open(self) -> str:
         """Opens the index for reading; returns why that fails."""
+        if not is_ours(self._path):
+            return "it is no plain file, has a second name, or others can write to it"
         has_log = os.path.exists(self._path + "-wal") and os.path.getsize(self._path + "-wal") > 0
         if has_log and not os.path.exists(self._path + "-shm"):
             return ""  # to read that, a file would have to be made
@@ -154,12 +157,20 @@ class IndexCheck:
         return f".plainstate/{os.path.basename(path)}"
 
 
-def discard(folder: str, found: Finding) -> None:
-    """Removes the file that a finding is about: whatever it held is in the documents."""
+def discard(folder: str, found: Finding) -> bool:
+    """Removes the file that a finding is about: whatever it held is in the documents.
+
+    Returns:
+        Whether it could be removed; a folder in its place is not ours.
+    """
     path = f"{folder}/{os.path.basename(found.path)}"
     for suffix in _BESIDE:
         path = path.removesuffix(suffix)
-    remove(path)
+    try:
+        remove(path)
+    except IsADirectoryError:
+        return False
+    return True
 
 
 def _text(documents: list[DocumentId], which: str) -> str:

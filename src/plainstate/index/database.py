@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ __all__ = [
     "GoneError",
     "UnusableError",
     "existing",
+    "is_ours",
     "open_in",
     "remove",
 ]
@@ -37,6 +39,10 @@ _SUFFIX: Final = ".sqlite"
 _NEW: Final = ".new"
 _BUSY_S: Final = 60.0
 """Others write for milliseconds; only a stopped process holds the file so long."""
+
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_MARKS: Final = 2**31 - 1
+"""SQLite keeps 32 bits, signed."""
 
 _BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NO_PLACE: Final = {
@@ -81,7 +87,7 @@ class Database:
                 self._read_lock = self._write_lock
                 self._writer.executescript(TABLES)
             else:
-                self._inode = os.stat(path).st_ino
+                self._inode = _inode_of(path)
                 self._writer, self._reader = _connect(path), _connect(path)
                 self._read_lock = threading.RLock()
             try:
@@ -105,7 +111,7 @@ class Database:
         if self.path is None:
             return False
         try:
-            return os.stat(self.path).st_ino != self._inode
+            return _inode_of(self.path) != self._inode
         except FileNotFoundError:
             return True
 
@@ -174,8 +180,13 @@ class Database:
 
     def _check_schema(self) -> None:
         (found,) = self._reader.execute("PRAGMA user_version").fetchone()
-        if self.path is not None and found != SCHEMA:
+        if self.path is None:
+            return
+        if found != SCHEMA:
             raise BrokenError(f"schema {found}")
+        (made_as,) = self._reader.execute("PRAGMA application_id").fetchone()
+        if made_as != _mark(self._inode):
+            raise BrokenError("a copy: it tells of other files than those beside it")
 
 
 def boot_id() -> str:
@@ -204,11 +215,13 @@ def open_in(folder: str) -> Database:
             if path is None:
                 continue
             try:
-                return Database(path)
+                if is_ours(path):
+                    return Database(path)
             except FileNotFoundError:
                 continue  # somebody deleted it: look again
             except BrokenError:
-                remove(path)
+                pass
+            remove(path)
     except OSError as error:
         raise UnusableError(str(error)) from error
 
@@ -245,6 +258,7 @@ def _create(folder: str) -> str | None:
                 connection.execute("PRAGMA synchronous = OFF")  # it is disposable
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT")
+                connection.execute(f"PRAGMA application_id = {_mark(_inode_of(new))}")
             finally:
                 connection.close()
         path = new.removesuffix(_NEW) + _SUFFIX
@@ -259,9 +273,36 @@ def _create(folder: str) -> str | None:
 
 def remove(path: str) -> None:
     """Removes an index file and what SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm"):
+    for one in _files(path):
         with suppress(FileNotFoundError):
-            os.unlink(path + suffix)
+            os.unlink(one)
+
+
+def is_ours(path: str) -> bool:
+    """Whether an index file, and what SQLite keeps beside it, are what we or the store's owner
+    made: plain files of one name each, in which nobody else can write."""
+    owners = {os.geteuid(), os.lstat(os.path.dirname(path)).st_uid}
+    for one in _files(path):
+        with suppress(FileNotFoundError):
+            status = os.lstat(one)
+            if not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS_WRITE:
+                return False
+            if status.st_nlink > 1 or status.st_uid not in owners:
+                return False
+    return True
+
+
+def _inode_of(path: str) -> int:
+    return os.lstat(path).st_ino
+
+
+def _mark(inode: int) -> int:
+    """What an index says of itself, so that a copy of it, or a stranger's, is not believed."""
+    return inode % _MARKS
+
+
+def _files(path: str) -> list[str]:
+    return [path + suffix for suffix in ("", "-wal", "-shm")]
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -271,6 +312,7 @@ def _connect(path: str) -> sqlite3.Connection:
         place, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True
     )
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 

@@ -16,7 +16,7 @@ from msgspec import structs
 from plainstate.core import names
 from plainstate.core.findings import finding
 from plainstate.engines.file import layout, writers
-from plainstate.engines.file.disk import META, SUFFIXES, TEMP_PREFIX, Disk
+from plainstate.engines.file.disk import DEEPEST, META, SUFFIXES, TEMP_PREFIX, Disk
 from plainstate.engines.file.examining import examine, noting
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.feed_checking import UNKNOWN, FeedCheck
@@ -65,7 +65,7 @@ def check(
 
 def check_folder(base: str) -> Callable[..., Iterator[Finding | Looked]]:
     """The same for a folder that nobody has opened."""
-    return partial(check, Disk(PosixFileSystem(), base, ""))
+    return partial(check, Disk(PosixFileSystem(base), base, ""))
 
 
 class _Check:
@@ -240,7 +240,8 @@ class _Check:
         found: list[Finding] = []
         for name, is_folder in self._list(f"{disk.base}/{folder}", found):
             if is_folder:
-                yield from self._kept(kind, f"{category}/{name}".lstrip("/"))
+                inside = f"{category}/{name}".lstrip("/")
+                yield from self._if_not_too_deep(self._kept(kind, inside), f"{folder}/{name}")
             else:
                 entry = self._kept_entry(kind, category, name)
                 yield from self._safely(entry, f"{folder}/{name}")
@@ -268,12 +269,12 @@ class _Check:
             parts.append(disk.resting(document))
         return not any(disk.fs.stat(part) for part in parts)
 
-    def _quarantine(self, folder: str) -> Iterator[Finding]:
+    def _quarantine(self, folder: str) -> Iterator[Finding | Looked]:
         found: list[Finding] = []
         for name, is_folder in self._list(f"{self._disk.base}/{folder}", found):
             path = f"{folder}/{name}"
             if is_folder:
-                yield from self._quarantine(path)
+                yield from self._if_not_too_deep(self._quarantine(path), path)
                 continue
             status, refused = self._status(f"{self._disk.base}/{path}")
             yield from refused
@@ -281,6 +282,15 @@ class _Check:
                 text = f"{path}: {status.st_size:,} bytes were set aside"
                 yield finding("quarantined", text, path=path)
         yield from found
+
+    def _if_not_too_deep(
+        self, items: Iterator[Finding | Looked] | Iterator[Finding], path: str
+    ) -> Iterator[Finding | Looked]:
+        if path.count("/") < DEEPEST:
+            yield from items
+        else:
+            text = f"{path} is deeper than any folder of the store"
+            yield finding("foreign-file", text, path=path)
 
     def _temp(self, path: str, name: str) -> Iterator[Finding]:
         """A temporary file: of a living writer, or left behind."""
@@ -380,7 +390,7 @@ class _Check:
         mode = status.st_mode
         is_file = stat.S_ISREG(mode)
         if not is_file and not stat.S_ISDIR(mode):
-            text = f"{shown} is a symbolic link, or not a plain file"
+            text = f"{shown}: it is a symbolic link, or not a plain file"
             return None, [finding("unsafe-path", text, path=shown)]
         if not mode & stat.S_IWUSR and (not is_file or shown.endswith(_APPENDED)):
             found.append(finding("not-writable", f"{shown} is write-protected", path=shown))

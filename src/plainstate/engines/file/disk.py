@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from plainstate.errors import UnsafePathError
+from plainstate.limits import MAX_CATEGORY_PARTS
 from plainstate.types import DocumentId, Kind, is_public
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from plainstate.fs.base import FileSystem
 
-__all__ = ["META", "SUFFIXES", "Disk", "File", "stamp_of"]
+__all__ = ["DEEPEST", "META", "SUFFIXES", "Disk", "File", "stamp_of"]
 
 META: Final = ".plainstate"
 """The store's own folder under its base."""
@@ -30,6 +31,9 @@ UNIQUE_DEPTH: Final = 2
 """Slashes from which on a system category has a part of its own, as a run of the trash has."""
 
 TEMP_PREFIX: Final = ".tmp-"
+
+DEEPEST: Final = MAX_CATEGORY_PARTS + 4
+"""Folders below the base: `.plainstate/quarantine/.plainstate/heads/` and a category."""
 
 SUFFIXES: Final[dict[Kind, str]] = {"json": ".json", "markdown": ".md"}
 """Suffix of a snapshot; its journal's is one `l` longer."""
@@ -127,6 +131,16 @@ class Disk:
                 )
         return True
 
+    def folders(self, top: str) -> Iterator[str]:
+        """A folder and all below it, as deep as those of a store go."""
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            if folder.count("/") - self.base.count("/") < DEEPEST:
+                entries = self.fs.list_folder(folder)
+                waiting += [f"{folder}/{name}" for name, is_folder in entries if is_folder]
+
     # --- writing ---
 
     def make_folder(self, category: str, *, under: str = "") -> str:
@@ -152,6 +166,25 @@ class Disk:
                 self.fs.make_folder(path)
         self.fs.sync_folder(parent)
         self._durable_folders.add(path)
+
+    def open_append(self, path: str) -> int:
+        """Opens a file to write to its end.
+
+        One that has a second name is copied first: a backup may share it, or somebody may have
+        planted it, and neither is to see what is written here.
+        """
+        fd = self.fs.open_append(path)
+        try:
+            status = self.fs.stat_open(fd)
+            if status.st_nlink <= 1:
+                return fd
+            data = self.fs.read(fd, 0, status.st_size)
+        except BaseException:
+            self.fs.close(fd)
+            raise
+        self.fs.close(fd)
+        self.put(path.rpartition("/")[0], path, data)
+        return self.fs.open_append(path)
 
     def write_all(self, fd: int, data: bytes) -> None:
         """Writes every byte: write(2) may be short."""

@@ -129,7 +129,7 @@ class FileEngine:
         self._clock_ns = clock_ns
         self._make_id = IdMaker(clock_ns, os.urandom)
         writer_id = self._make_id()
-        self._disk = Disk(fs or PosixFileSystem(), base, writer_id)
+        self._disk = Disk(fs or PosixFileSystem(base), base, writer_id)
         self._translate = _Errors(self._disk)
         self._feed = Feed(self._disk)
         self.max_write_bytes = max_write_bytes

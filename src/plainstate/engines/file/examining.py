@@ -102,7 +102,13 @@ def noting(
             name = error.filename if isinstance(error.filename, str) else path
             error = storage_error(error, disk.shown(name))
         code = "unsafe-path" if isinstance(error, UnsafePathError) else "unreadable"
+        if document is not None and not _is_of(document, error.path):
+            document = None  # a folder on the way to it, which is told once
         found.append(finding(code, str(error), document=document, path=error.path))
+
+
+def _is_of(document: DocumentId, path: str) -> bool:
+    return path.rpartition("/")[2].startswith(f"{document.name}.")
 
 
 class _Look:

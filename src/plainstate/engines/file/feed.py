@@ -155,6 +155,11 @@ class Feed:
                 continue  # another process was faster
         try:
             status = fs.stat_open(self._fd)
+            if status.st_nlink > 1:  # its other names are not to see what is told from now on
+                self._leave()
+                self.finish(self._path)
+                self._enter()
+                return
             self._inode = status.st_ino
             if status.st_size >= FEED_SEGMENT_BYTES:  # full: look right after the next lines
                 self._since_look = _LOOK_EVERY_BYTES

@@ -176,7 +176,7 @@ class Housekeeping:
             left = self._left.pop(writer_id, None) or writers.documents_of(self._disk, fd)
             if left := self._tell_untold(left):
                 self._left[writer_id] = left
-            else:
+            elif self._disk.fs.stat_open(fd).st_nlink <= 1:  # else a file of somebody else
                 self._disk.fs.truncate(fd, 0)
 
     def _tell_untold(self, documents: list[DocumentId]) -> list[DocumentId]:

@@ -40,7 +40,7 @@ class LineFile(Generic[L]):
     @classmethod
     def open(cls, disk: Disk, path: str) -> tuple[Self, Journal[L]]:
         """Opens a file and reads all of it."""
-        file = cls(disk, path, disk.fs.open_append(path))
+        file = cls(disk, path, disk.open_append(path))
         try:
             return file, file.read_new()
         except BaseException:

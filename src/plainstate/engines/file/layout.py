@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from plainstate.core import names
+from plainstate.core.decoding import guarded
 from plainstate.core.record import FORMAT
 from plainstate.engines.file.disk import META, SUFFIXES
 from plainstate.errors import (
@@ -82,7 +83,7 @@ def check_format(disk: Disk) -> None:
     if file is None:
         return
     try:
-        version = msgspec.json.decode(file.data)["plainstate"]
+        version = guarded(msgspec.json.decode)(file.data)["plainstate"]
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
         raise DamagedError(
             f"{disk.shown(path)} does not tell the format version",

@@ -72,11 +72,9 @@ def _files(disk: Disk, folder: str) -> Iterator[tuple[str, int]]:
 
 def _below(disk: Disk, folder: str) -> Iterator[int]:
     """The sizes of all files below a folder."""
-    for name, is_folder in disk.fs.list_folder(folder):
-        if is_folder:
-            yield from _below(disk, f"{folder}/{name}")
-    for _, size in _files(disk, folder):
-        yield size
+    for one in disk.folders(folder):
+        for _, size in _files(disk, one):
+            yield size
 
 
 def _size(disk: Disk, path: str) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from plainstate.core import codec, feed, history, patch
+from plainstate.core.decoding import guarded
 from plainstate.core.record import HeadRecord, parse
 from plainstate.core.replay import find_basis
 from plainstate.engines.file import layout, writers
@@ -431,7 +432,7 @@ def _encoded(lines: Sequence[Line], point: Point, document: DocumentId) -> bytes
 def _lenient(data: bytes, document: DocumentId) -> HeadRecord | None:
     """A head whose checksum is wrong, if it can be read all the same."""
     try:
-        members = msgspec.json.decode(data)
+        members = guarded(msgspec.json.decode)(data)
         members.pop("sum", None)
         head = msgspec.convert(members, HeadRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError):

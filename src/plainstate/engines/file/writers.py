@@ -13,13 +13,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from plainstate.engines.file.disk import SUFFIXES, TEMP_PREFIX
+from plainstate.engines.file.layout import document_of
 from plainstate.limits import WRITER_LIST_BYTES
-from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Generator, Iterable, Iterator
+    from collections.abc import Collection, Container, Generator, Iterable
 
     from plainstate.engines.file.disk import Disk
+    from plainstate.types import DocumentId
 
 __all__ = ["Dead", "Registration", "dead_writers", "documents_of", "living", "owner", "sweep"]
 
@@ -85,6 +86,7 @@ class Registration:
     def _begin_anew(self, others: Iterable[DocumentId]) -> None:
         """Puts a locked file in the place of the old one, so that nobody finds it free."""
         fs = self._disk.fs
+        self._disk.discard(self._temp)  # what is there is cut off below
         fd = fs.open_lock(self._temp)
         try:
             if not fs.try_lock(fd, 0):
@@ -171,15 +173,15 @@ def living(disk: Disk) -> set[str]:
 
 
 def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
-    """The documents that a writer's file names."""
+    """The documents that a writer's file names; what is no valid name is passed over."""
     data = disk.fs.read(fd, 0, disk.fs.stat_open(fd).st_size)
     found: dict[DocumentId, None] = {}
     for line in data.split(b"\n")[:-1]:
         kind, _, place = line.decode("utf-8", "replace").partition(" ")
         category, _, name = place.rpartition("/")
-        for known in SUFFIXES:
-            if kind == known and category:
-                found[DocumentId(category, name, known)] = None
+        for known, suffix in SUFFIXES.items():
+            if kind == known and (document := document_of(category, name + suffix)):
+                found[document] = None
     return list(found)
 
 
@@ -199,7 +201,7 @@ def sweep(disk: Disk, dead: Collection[str], done: Collection[str]) -> None:
         dead: the writers that do not live.
         done: those of them that left nothing else to do.
     """
-    folders = list(_folders(disk, disk.base))
+    folders = list(disk.folders(disk.base))
     temps = {folder: _temps(disk, folder) for folder in folders}
     entries = {name for name, _ in disk.fs.list_folder(f"{disk.meta}/writers")}
     alive = entries.difference(dead)
@@ -233,10 +235,3 @@ def _temps(disk: Disk, folder: str) -> list[str]:
 def owner(temp: str) -> str:
     """The id of the writer whose temporary file this is."""
     return temp.removeprefix(TEMP_PREFIX).rpartition("-")[0]
-
-
-def _folders(disk: Disk, top: str) -> Iterator[str]:
-    yield top
-    for name, is_folder in disk.fs.list_folder(top):
-        if is_folder:
-            yield from _folders(disk, f"{top}/{name}")
