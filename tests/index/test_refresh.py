@@ -1,5 +1,6 @@
 """Bringing rows up to date when others are at it: in orders that hardly ever happen."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,21 @@ def test_words_that_are_still_to_be_filed_anew_are_nobodys(folder: Path, monkeyp
 
         monkeypatch.setattr(search, "catch_up", before_it_changed_hands)
         assert store.search("train", user_id="ada") == []
+
+
+def test_a_document_that_was_renamed_there_and_back_while_the_feed_was_cut_back(folder: Path):
+    """Its file has the size, inode and modification time that it had."""
+    with open_store(folder) as store:
+        store.save_json("docs", "a", {})
+        store.reindex()
+        since = store.changes().cursor
+        (segment,) = (folder / ".plainstate" / "feed").iterdir()
+        before = segment.stat().st_size
+        store.rename("docs", "a", "b")
+        store.rename("docs", "b", "a")
+    os.truncate(segment, before)
+    with open_store(folder) as store:
+        scanned(store)
+        (change,) = store.changes(since)
+        assert change.version == store.read("docs", "a").version
+        assert [one.code for one in store.check().findings] == []
