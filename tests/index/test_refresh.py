@@ -1,8 +1,12 @@
 """Bringing rows up to date when others are at it: in orders that hardly ever happen."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
+import pytest
 
 from plainstate import StateStore, open_store
 from plainstate.engines.memory import MemoryEngine
@@ -271,3 +275,47 @@ def test_words_that_are_still_to_be_filed_anew_are_nobodys(folder: Path, monkeyp
 
         monkeypatch.setattr(search, "catch_up", before_it_changed_hands)
         assert store.search("train", user_id="ada") == []
+
+
+def test_a_document_that_was_renamed_there_and_back_while_the_feed_was_cut_back(folder: Path):
+    """Its file has the size, inode and modification time that it had."""
+    with open_store(folder) as store:
+        store.save_json("docs", "a", {})
+        store.reindex()
+        since = store.changes().cursor
+        (segment,) = (folder / ".plainstate" / "feed").iterdir()
+        before = segment.stat().st_size
+        store.rename("docs", "a", "b")
+        store.rename("docs", "b", "a")
+    os.truncate(segment, before)
+    with open_store(folder) as store:
+        scanned(store)
+        (change,) = store.changes(since)
+        assert change.version == store.read("docs", "a").version
+        assert [one.code for one in store.check().findings] == []
+
+
+@pytest.mark.parametrize("last", ["append", "delete"])
+def test_a_commit_that_was_read_before_it_was_told_is_still_told(folder: Path, last: str):
+    """The feed told without a summary, so the session was read; a power cut took the rest."""
+    store, told = told_store(folder)
+    with store:
+        store.append_user_message("a", "1", user_id="ada")
+        store.list_sessions()
+        commit = store.append_user_message("a", "2")
+        if last == "append":
+            store.append_user_message("a", "3")
+        else:
+            store.delete_session("a")
+
+        def cut_back(changes: Callable[..., ChangePage]) -> ChangePage:
+            told.tell = None
+            page = changes()
+            first = msgspec.structs.replace(page.changes[0], summary=None)
+            return ChangePage([first], page.cursor)
+
+        told.tell = cut_back
+        store.list_sessions()
+        store.reindex()
+        assert told.noticed == [("a", commit.version)]
+        agrees(store)

@@ -133,6 +133,7 @@ class Refresh:
                     found[document] = self.look(document)
                 if document in found:
                     _take_in(connection, document, row, found[document], None)
+                    _leave_untold(connection, change, found[document])
                 elif row is None or change.version is None or row.version != change.version:
                     _follow(connection, change, row)
             connection.execute(
@@ -306,6 +307,19 @@ def _follow(connection: sqlite3.Connection, change: Change, row: Known | None) -
         )
     elif row is not None:
         catalog.remove(connection, row)
+
+
+def _leave_untold(connection: sqlite3.Connection, change: Change, found: Found) -> None:
+    """Keeps in the row what the feed told, where the document is in another state already.
+
+    The feed tells of that in a moment; if a power cut took it, the scan must see the difference.
+    """
+    if found.damaged is not None or found.version == change.version:
+        return
+    if found.is_absent:
+        _follow(connection, change, None)
+    else:
+        catalog.keep_version(connection, change.document, change.version)
 
 
 def _take_in(

@@ -466,4 +466,4 @@ def _status(inode: _Inode) -> os.stat_result:
     mode = stat.S_IFDIR | 0o700 if inode.is_folder else stat.S_IFREG | 0o600
     seconds = inode.mtime // 1_000_000_000
     fields = (mode, inode.number, 1, 1, 0, 0, len(inode.cache), seconds, seconds, seconds)
-    return os.stat_result(fields, {"st_mtime_ns": inode.mtime})
+    return os.stat_result(fields, {"st_mtime_ns": inode.mtime, "st_ctime_ns": inode.mtime})

@@ -128,12 +128,17 @@ def documents(disk: Disk, category: str) -> Iterator[tuple[DocumentId, str]]:
 
 
 def stamp(disk: Disk, document: DocumentId, *, has_journal: bool) -> str:
-    """What is another text after every change of the document's own files."""
+    """What is another text after every change of the document's own files.
+
+    Only the change time tells of a document that was renamed there and back.
+    """
     parts = [disk.fs.stat(disk.snapshot(document))]
     if has_journal:
         parts.append(disk.fs.stat(disk.journal(document)))
     return "/".join(
-        "" if one is None else f"{one.st_size:x}.{one.st_ino:x}.{one.st_mtime_ns:x}"
+        ""
+        if one is None
+        else f"{one.st_size:x}.{one.st_ino:x}.{one.st_mtime_ns:x}.{one.st_ctime_ns:x}"
         for one in parts
     )
 
