@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format powercut powercut-selftest follow clean FORCE
+.PHONY: help demo test lint types format powercut powercut-selftest follow storm storm-selftest clean FORCE
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -43,13 +43,21 @@ powercut: .venv/ready ## cut the power below a real file system: CUTS= FS= EIO=;
 powercut-selftest: .venv/ready ## show that powercut finds a store that was broken on purpose
 	$(PY) -m proof.powercut --selftest --cuts=50 --fs=ext4-noalloc,ext4,btrfs,xfs
 
-# How long, how many processes, and how many of them are killed; see proof/README.md.
+# How long, how many processes, and how many of them are killed; see proof/README.md.  Of `storm`
+# 200 are killed if nothing else is said.
 SECONDS := 60
 WRITERS := 8
 FOLLOWERS := 2
 KILLS := 0
 follow: .venv/ready ## writers and followers of one store: SECONDS= WRITERS= FOLLOWERS= KILLS=
 	$(PY) -m proof.follow --seconds=$(SECONDS) --writers=$(WRITERS) --followers=$(FOLLOWERS) --kills=$(KILLS)
+
+storm: KILLS := 200
+storm: .venv/ready ## many processes at one store, random ones killed: SECONDS= WRITERS= KILLS=
+	$(PY) -m proof.storm --seconds=$(SECONDS) --writers=$(WRITERS) --kills=$(KILLS) --keep=.cache/storm
+
+storm-selftest: .venv/ready ## show that a storm finds a store that was broken on purpose
+	$(PY) -m proof.storm --selftest
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist

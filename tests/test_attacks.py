@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,15 +21,17 @@ import plainstate.engines.file.feed as feed_module
 from plainstate import AsyncStateStore, open_store
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.locks import DocumentLock, LockFile
 from plainstate.errors import (
     CursorExpiredError,
     LockTimeoutError,
     OutcomeUnknownError,
     StorageError,
 )
+from plainstate.fs.posix import PosixFileSystem
 from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 from plainstate.testing.faultfs import FaultyFileSystem
-from plainstate.types import DocumentId
+from plainstate.types import Commit, DocumentId
 
 sys.path.insert(0, str(Path(__file__).parent / "crash"))
 
@@ -388,3 +391,71 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path
                 assert store.stats().files.dead_writers == 1
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+# --- refused, and done all the same ------------------------------------------------------
+
+
+class Hooked(PosixFileSystem):
+    """Calls something once, before the next call of a method."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Callable[[], object]] = {}
+
+    def stat(self, path: str) -> os.stat_result | None:
+        self.before.pop("stat", lambda: None)()
+        return super().stat(path)
+
+    def sync(self, fd: int) -> None:
+        self.before.pop("sync", lambda: None)()
+        super().sync(fd)
+
+
+def append(engine: FileEngine, text: str) -> Commit:
+    return engine.append(X, lambda _: [{"op": "add", "path": "/-", "value": text}])
+
+
+@pytest.fixture
+def hooked(tmp_path: Path) -> Iterator[tuple[FileEngine, Hooked]]:
+    fs = Hooked()
+    engine = FileEngine(str(tmp_path), fs=fs, quiet_fold_s=3600, lock_timeout_s=0.01)
+    engine.replace(X, [])
+    append(engine, "first")
+    yield engine, fs
+    engine.close()
+
+
+def test_who_is_committed_by_somebody_slow_is_not_told_that_it_was_locked(hooked):
+    engine, fs = hooked
+    with ThreadPoolExecutor() as threads:
+        waiting = []
+
+        def until_another_waits() -> None:
+            waiting.append(threads.submit(append, engine, "theirs"))
+            while len(engine._access.entries._entries[X].queue) < 2:
+                time.sleep(0.001)
+            fs.before["sync"] = lambda: wait(waiting, timeout=0.2)  # longer than its patience
+
+        fs.before["stat"] = until_another_waits
+        append(engine, "mine")
+        assert waiting[0].result().seq == 4
+    assert engine.read(X).value == ["first", "mine", "theirs"]
+
+
+def test_what_could_not_be_read_for_one_is_not_committed_by_the_next(hooked, monkeypatch):
+    engine, fs = hooked
+    release = DocumentLock.release
+
+    def release_to_another(self: DocumentLock, file: LockFile) -> None:
+        release(self, file)
+        monkeypatch.undo()
+        append(engine, "theirs")
+
+    def fail() -> None:
+        monkeypatch.setattr(DocumentLock, "release", release_to_another)
+        raise OSError(errno.EIO, "it cannot be read")
+
+    fs.before["stat"] = fail
+    with pytest.raises(StorageError):
+        append(engine, "refused")
+    assert engine.read(X).value == ["first", "theirs"]

@@ -344,36 +344,46 @@ class FileEngine:
 
         Whoever gets the lock commits for everybody: the others find their outcome.
         """
+        with self._mutex:
+            entry.queue.append(pending)
+        if not self._wait_for_turn(entry, pending, lock_file):
+            return
+        failed = True
         try:
-            with self._mutex:
-                entry.queue.append(pending)
-            self._wait_for_turn(entry, pending, lock_file)
-            failed = True
-            try:
-                if not pending.settled:
+            if not pending.settled:
+                try:
                     entry.file.refresh()
                     self._commit_queue(entry, pending)
-                    if entry.file.wants_fold:
-                        self._fold_or_postpone(entry)
-                failed = False
-            finally:
-                self._access.finish(entry, lock_file, failed=failed)
-        except BaseException:
-            with self._mutex:  # nobody may commit what its caller was told is refused
-                if pending in entry.queue:
-                    entry.queue.remove(pending)
-            raise
+                except BaseException:
+                    self._withdraw(entry, pending)
+                    raise
+                if entry.file.wants_fold:
+                    self._fold_or_postpone(entry)
+            failed = False
+        finally:
+            self._access.finish(entry, lock_file, failed=failed)
 
-    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        try:
-            entry.lock.acquire(lock_file, self._access.lock_timeout_s)
-        except LockTimeoutError:
-            with self._mutex:
-                waiting = pending in entry.queue
-            if waiting:
-                raise
-            # somebody is committing it at this moment: that is soon known
-            entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
+        """Takes the lock; `False`: there is no need to, somebody else has committed it."""
+        while True:
+            try:
+                entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+            except BaseException as error:
+                if self._withdraw(entry, pending) or not isinstance(error, LockTimeoutError):
+                    raise
+                if pending.settled:
+                    return False
+                # somebody is committing it at this moment: that is soon known
+            else:
+                return True
+
+    def _withdraw(self, entry: Entry, pending: Pending) -> bool:
+        """Nobody may commit what its caller is told is refused; `False`: somebody has begun to."""
+        with self._mutex:
+            if pending not in entry.queue:
+                return False
+            entry.queue.remove(pending)
+            return True
 
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
         with self._mutex:
