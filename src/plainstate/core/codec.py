@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gc import is_tracked
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
     _Convert = Callable[[object], object] | None
 
-__all__ = ["RefusedError", "check", "decode", "encode", "encode_pretty", "not_json", "too_deep"]
+T = TypeVar("T")
+
+__all__ = [
+    "RefusedError",
+    "check",
+    "decode",
+    "encode",
+    "encode_pretty",
+    "is_too_deep",
+    "not_json",
+    "reader",
+    "too_deep",
+]
 
 # The decoder counts a minus sign as a digit, and what is written must be readable.
 _INTEGER_BOUND: Final = 10**MAX_INTEGER_DIGITS
@@ -124,9 +136,26 @@ def decode(data: bytes) -> Json:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(data, error) from None
     # Each level takes two bytes, so a short text cannot be too deep.
-    if len(data) > 2 * MAX_NESTING and _is_too_deep(tree):
+    if len(data) > 2 * MAX_NESTING and is_too_deep(tree):
         raise too_deep().at_its_place()
     return tree
+
+
+def reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """A decoder of msgspec that raises `DecodeError` whatever is wrong with the bytes.
+
+    By itself it raises other errors for text that is not UTF-8 and for what is nested too deep.
+    """
+
+    def read(data: bytes) -> T:
+        try:
+            return decode(data)
+        except UnicodeDecodeError as error:
+            raise msgspec.DecodeError(f"invalid UTF-8 ({error.reason})") from error
+        except RecursionError as error:
+            raise msgspec.DecodeError("nested too deep") from error
+
+    return read
 
 
 def _copy(value: Json, room: int, convert: _Convert) -> Json:
@@ -267,8 +296,10 @@ def too_deep() -> RefusedError:
     )
 
 
-def _is_too_deep(tree: Json) -> bool:
-    """Descends level by level through what the garbage collector tracks.
+def is_too_deep(tree: Json) -> bool:
+    """Whether a tree is nested deeper than any that is stored.
+
+    It descends level by level through what the garbage collector tracks.
 
     CPython tracks every list and every dict that holds a container, but no
     string or number and (before 3.14) no dict of only those; so leaves, which

@@ -10,6 +10,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from plainstate.core.codec import reader
 from plainstate.core.record import seal
 from plainstate.errors import InvalidCursorError
 from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
@@ -50,8 +51,8 @@ class _Line(Struct, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Line).decode
-_decode_lines = msgspec.json.Decoder(_Line).decode_lines
+_decode = reader(msgspec.json.Decoder(_Line).decode)
+_decode_lines = reader(msgspec.json.Decoder(_Line).decode_lines)
 
 
 class Cursor(NamedTuple):
