@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format powercut powercut-selftest follow storm storm-selftest clean FORCE
+.PHONY: help demo test lint types format powercut powercut-selftest follow storm storm-selftest fuzz fuzz-keep clean FORCE
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -58,6 +58,15 @@ storm: .venv/ready ## many processes at one store, random ones killed: SECONDS= 
 
 storm-selftest: .venv/ready ## show that a storm finds a store that was broken on purpose
 	$(PY) -m proof.storm --selftest
+
+# Which targets, with commas; all of them share the SECONDS.  See proof/README.md.
+TARGETS :=
+fuzz: .venv/ready ## rubbish for everything that reads bytes or text: SECONDS= TARGETS=
+	@python3 tools/make_env.py fuzz
+	$(PY) -m proof.fuzz --seconds=$(SECONDS) --targets=$(TARGETS)
+
+fuzz-keep: .venv/ready ## put the smallest inputs of all runs into the repository: TARGETS=
+	$(PY) -m proof.fuzz --keep --targets=$(TARGETS)
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist

@@ -87,9 +87,10 @@ class PlainstateError(Exception):
     code: ClassVar[str] = "plainstate"
 
     def __init__(self, message: str, *, hint: str = "", **attributes: Any) -> None:
+        message = _printable(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = _printable(hint)
         self._attributes = attributes
         for name, value in attributes.items():
             setattr(self, name, value)
@@ -100,6 +101,11 @@ class PlainstateError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         attributes = {name: getattr(self, name) for name in self._attributes}
         return _rebuild, (type(self), self.message, self.hint, attributes)
+
+
+def _printable(text: str) -> str:
+    """A text in which what is no UTF-8, as in some file names, is escaped: a program logs it."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _rebuild(

@@ -192,13 +192,14 @@ def user_message(tree: Json) -> UserMessage:
 
 def agent_response(tree: Json) -> AgentResponse:
     """The view of a stored agent response."""
+    stamp = times.to_datetime(time_of(tree))
     return AgentResponse(
         tree["content"],
         tree.get("session_id"),
         tree.get("seed_id"),
         tree.get("phase_reached"),
         tree.get("evaluation_passed"),
-        times.to_datetime(time_of(tree)),
+        stamp,
         _frozen(tree.get("metadata") or {}),
     )
 

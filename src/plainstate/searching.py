@@ -60,7 +60,7 @@ class SearchMethods:
             [['s-3', 's-2'], ['s-1']]
         """
         rows = self._index.sessions(
-            user_id=user_id,
+            user_id=_user(user_id),
             limit=_limit(limit),
             after=after,
             newest_first=newest_first,
@@ -73,7 +73,7 @@ class SearchMethods:
 
         Cost: the same for any number.
         """
-        return self._index.count_sessions(user_id)
+        return self._index.count_sessions(_user(user_id))
 
     def list_category(
         self,
@@ -161,8 +161,7 @@ class SearchMethods:
             )
         if category is not None:
             names.check_category(category)
-        if user_id is not None:
-            _text("user_id", user_id)
+        user_id = _user(user_id)
         if limit is None:
             raise _not_a_limit(limit)
         return self._index.search(
@@ -211,6 +210,10 @@ def _not_a_limit(limit: object) -> InvalidValueError:
     return InvalidValueError(
         f"limit must be a whole number, 0 or more, not {limit!r}", hint="Pass a number.", pointer=""
     )
+
+
+def _user(user_id: str | None) -> str | None:
+    return None if user_id is None else _text("user_id", user_id)
 
 
 def _text(what: str, text: object) -> str:

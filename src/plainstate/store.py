@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from plainstate.archiving import ArchiveMethods
 from plainstate.checking import CheckMethods, check_files
@@ -105,7 +105,7 @@ class StateStore(
             from plainstate.engines.file.engine import FileEngine
 
             self._engine = FileEngine(place, durability=durability, **options)
-            self.url = f"file://{place}"
+            self.url = "file://" + quote(os.fsencode(place))
             self._index = Index(self._engine, f"{place}/.plainstate", describe)
             self._index.start()
         self._reopen_with = (place, {"durability": durability, **options})
@@ -240,20 +240,31 @@ def place_of(url_or_path: str | os.PathLike[str]) -> str:
         )
     if text == _MEMORY:
         return text
-    if isinstance(url_or_path, str) and "://" in text:
-        return _file_url(text)
-    return os.path.abspath(text)
+    try:
+        is_url = isinstance(url_or_path, str) and "://" in text
+        path = os.path.abspath(_path_in(text) if is_url else text)
+        os.fsencode(path)
+    except ValueError as error:
+        raise InvalidUrlError(
+            f"not a store: {text}",
+            hint="Pass a folder, file:///absolute/path or memory:.",
+            url=text,
+        ) from error
+    return path
 
 
-def _file_url(url: str) -> str:
+def _path_in(url: str) -> str:
+    """The path in a `file:` URL; like everywhere on Linux, it is bytes.
+
+    Raises:
+        ValueError: it is no such URL.
+    """
     parts = urlsplit(url)
-    path = unquote(parts.path)
+    path = unquote(parts.path, errors="surrogateescape")
     plain = parts.scheme == "file" and parts.netloc in ("", "localhost")
     if not plain or parts.query or parts.fragment or not path.startswith("/") or "\0" in path:
-        raise InvalidUrlError(
-            f"not a store: {url}", hint="Pass a folder, file:///absolute/path or memory:.", url=url
-        )
-    return os.path.abspath(path)
+        raise ValueError(url)
+    return path
 
 
 def _check_options(options: Mapping[str, object]) -> None:

@@ -1,8 +1,10 @@
 """`repair` mends what can be mended, keeps every byte, and leaves what needs a decision."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from damages import BUSY, DAMAGES, HEADS, HISTORY, META, REST, Damage, flip, write
@@ -121,6 +123,22 @@ def test_journals_are_cut_only_when_asked(damage: Damage, base):
         store.patch("plans", "busy", [{"op": "add", "path": "/steps/-", "value": "after"}])
         assert store.load_json("plans", "busy")["steps"][-1] == "after"
         store.append_user_message("s-2", "after", user_id="ada")
+
+
+def test_a_cut_counts_lines_as_the_reader_does(base):
+    """A carriage return, which a foreign hand left between two members, ends no line."""
+    head, *rest = map(json.loads, (base / BUSY).read_bytes().splitlines())
+    rest[-1]["patch"][0]["path"] = "/nowhere/-"
+    data, check = b"", 0
+    for line in (head, *rest):
+        del line["sum"]
+        body = json.dumps(line, separators=(",\r" if line is head else ",", ":")).encode()[:-1]
+        check = crc32(body, check)
+        data += b'%b,"sum":"%08x"}\n' % (body, check)
+    write(base / BUSY, data)
+    with opened(base) as store:
+        assert store.repair(cut=True).mended
+        assert store.load_json("plans", "busy") == {"steps": ["a", "b"]}
 
 
 def test_a_cut_keeps_every_intact_transaction(base):

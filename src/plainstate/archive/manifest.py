@@ -8,9 +8,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import DecodeError, Struct, json
 
 from plainstate.core import codec
+from plainstate.core.decoding import reader
 from plainstate.documents import document_id
 from plainstate.errors import InvalidNameError
 from plainstate.limits import MAX_MANIFEST_LINE_BYTES
@@ -61,7 +62,8 @@ class Line(Struct, frozen=True, omit_defaults=True):
     left_out: str = ""
 
 
-_decoder: Final = json.Decoder(Line)
+_decode_line: Final = reader(json.Decoder(Line).decode)
+_decode: Final = reader(json.decode)
 
 
 def file_of(document: DocumentId) -> str:
@@ -110,8 +112,8 @@ def format_of(data: bytes) -> int:
         BadManifestError: it says none.
     """
     try:
-        version = json.decode(data)[_KEY]
-    except (DecodeError, UnicodeDecodeError, TypeError, KeyError, RecursionError) as error:
+        version = _decode(data)[_KEY]
+    except (DecodeError, TypeError, KeyError) as error:
         raise BadManifestError("it does not tell the format version") from error
     if type(version) is not int:
         raise BadManifestError("the format version is not a whole number")
@@ -141,6 +143,6 @@ def lines(pieces: Iterable[bytes]) -> Iterator[Line]:
 
 def _line(data: bytes) -> Line:
     try:
-        return _decoder.decode(data)
-    except (ValidationError, DecodeError, UnicodeDecodeError) as error:
+        return _decode_line(data)
+    except DecodeError as error:
         raise BadManifestError(f"a line is malformed: {error}") from error

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     _Convert = Callable[[object], object] | None
 
-__all__ = ["RefusedError", "check", "decode", "encode", "encode_pretty", "not_json", "too_deep"]
+__all__ = [
+    "RefusedError",
+    "check",
+    "decode",
+    "encode",
+    "encode_pretty",
+    "is_too_deep",
+    "not_json",
+    "too_deep",
+]
 
 # The decoder counts a minus sign as a digit, and what is written must be readable.
 _INTEGER_BOUND: Final = 10**MAX_INTEGER_DIGITS
@@ -124,7 +133,7 @@ def decode(data: bytes) -> Json:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(data, error) from None
     # Each level takes two bytes, so a short text cannot be too deep.
-    if len(data) > 2 * MAX_NESTING and _is_too_deep(tree):
+    if len(data) > 2 * MAX_NESTING and is_too_deep(tree):
         raise too_deep().at_its_place()
     return tree
 
@@ -267,8 +276,10 @@ def too_deep() -> RefusedError:
     )
 
 
-def _is_too_deep(tree: Json) -> bool:
-    """Descends level by level through what the garbage collector tracks.
+def is_too_deep(tree: Json) -> bool:
+    """Whether a tree is nested deeper than any that is stored.
+
+    It descends level by level through what the garbage collector tracks.
 
     CPython tracks every list and every dict that holds a container, but no
     string or number and (before 3.14) no dict of only those; so leaves, which

@@ -10,7 +10,7 @@ from msgspec import Meta
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Seq", "Version", "guarded"]
+__all__ = ["Seq", "Version", "reader"]
 
 T = TypeVar("T")
 
@@ -21,19 +21,23 @@ Version = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9a-f]{8}\Z")]
 """`<seq>-<tag>`."""
 
 
-def guarded(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """A decoder that says of what is nested too deep what it says of all that is no JSON.
+def reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """A decoder of msgspec that raises `DecodeError` whatever is wrong with the bytes.
+
+    By itself it raises other errors for text that is not UTF-8 and for what is nested too deep.
 
     Example:
-        >>> guarded(msgspec.json.decode)(b"[" * 100_000)
+        >>> reader(msgspec.json.decode)(b"[" * 100_000)
         Traceback (most recent call last):
         msgspec.DecodeError: it is nested too deep
     """
 
-    def decode_safely(data: bytes) -> T:
+    def read(data: bytes) -> T:
         try:
             return decode(data)
+        except UnicodeDecodeError as error:
+            raise msgspec.DecodeError(f"it is no UTF-8 ({error.reason})") from error
         except RecursionError as error:
             raise msgspec.DecodeError("it is nested too deep") from error
 
-    return decode_safely
+    return read

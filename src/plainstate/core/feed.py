@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from plainstate.core import names
-from plainstate.core.decoding import Seq, Version, guarded
+from plainstate.core.decoding import Seq, Version, reader
 from plainstate.core.record import seal
 from plainstate.errors import InvalidCursorError, InvalidNameError
 from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
@@ -53,8 +53,8 @@ class _Line(Struct, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = guarded(msgspec.json.Decoder(_Line).decode)
-_decode_lines = guarded(msgspec.json.Decoder(_Line).decode_lines)
+_decode = reader(msgspec.json.Decoder(_Line).decode)
+_decode_lines = reader(msgspec.json.Decoder(_Line).decode_lines)
 
 
 class Cursor(NamedTuple):

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from plainstate.core import patch
-from plainstate.core.decoding import Seq, Version, guarded
+from plainstate.core.codec import is_too_deep
+from plainstate.core.decoding import Seq, Version, reader
 from plainstate.core.record import (
     DELETION,
     FORMAT,
@@ -28,6 +29,7 @@ from plainstate.core.record import (
     unsealed,
 )
 from plainstate.errors import DamagedError, InvalidPatchError, PatchFailedError
+from plainstate.limits import MAX_NESTING
 from plainstate.types import Action, Json, Kind, State, Transaction, action_of
 
 if TYPE_CHECKING:
@@ -109,8 +111,8 @@ class Point(NamedTuple):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_base = guarded(msgspec.json.Decoder(Base).decode)
-_decode_step = guarded(msgspec.json.Decoder(Step).decode)
+_decode_base = reader(msgspec.json.Decoder(Base).decode)
+_decode_step = reader(msgspec.json.Decoder(Step).decode)
 
 
 def point_of(line: Line | Record | Basis) -> Point:
@@ -343,14 +345,22 @@ def _replay(lines: Sequence[Line]) -> Json:
             continue
         try:
             value = patch.apply_trusted(value, line.patch)
-        except (InvalidPatchError, PatchFailedError) as error:
-            raise DamagedError(
-                f"history: transaction {line.seq} does not fit what is before it: {error}",
-                hint="It was not written by plainstate; remove the history file.",
-                path="",
-                line=0,
+        except (InvalidPatchError, PatchFailedError, RecursionError) as error:
+            raise _misfit(
+                f"transaction {line.seq} does not fit what is before it: {error}"
             ) from error
+    if is_too_deep(value):
+        raise _misfit(f"a state is nested deeper than {MAX_NESTING} levels")
     return value
+
+
+def _misfit(reason: str) -> DamagedError:
+    return DamagedError(
+        f"history: {reason}",
+        hint="It was not written by plainstate; remove the history file.",
+        path="",
+        line=0,
+    )
 
 
 def _decode(line: bytes, path: str, number: int) -> Line:

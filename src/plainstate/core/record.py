@@ -20,7 +20,7 @@ from zlib import crc32
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from plainstate.core.decoding import Seq, Version, guarded
+from plainstate.core.decoding import Seq, Version, reader
 from plainstate.errors import DamagedError, FormatVersionError
 from plainstate.types import Json, Kind, Patch
 
@@ -132,10 +132,10 @@ class _TransactionLine(Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_head = guarded(msgspec.json.Decoder(HeadRecord).decode)
-_decode_transaction = guarded(msgspec.json.Decoder(TransactionRecord).decode)
-_decode_transactions = guarded(msgspec.json.Decoder(TransactionRecord).decode_lines)
-_decode_object = guarded(msgspec.json.Decoder(dict[str, Any]).decode)
+_decode_head = reader(msgspec.json.Decoder(HeadRecord).decode)
+_decode_transaction = reader(msgspec.json.Decoder(TransactionRecord).decode)
+_decode_transactions = reader(msgspec.json.Decoder(TransactionRecord).decode_lines)
+_decode_object = reader(msgspec.json.Decoder(dict[str, Any]).decode)
 
 
 def seal(body: bytes, previous: int) -> tuple[bytes, int]:

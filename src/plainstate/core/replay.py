@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from plainstate.core import carry, patch
+from plainstate.core import carry, codec, patch
 from plainstate.core.record import HeadRecord, TransactionRecord
 from plainstate.errors import (
     DamagedError,
@@ -16,6 +16,7 @@ from plainstate.errors import (
     InvalidPatchError,
     PatchFailedError,
 )
+from plainstate.limits import MAX_NESTING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,31 +133,56 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
         return None  # a deletion cut off may have removed what its lines build on
     value = None if snapshot is None else snapshot.value()
     if basis.kind != "edited":
-        return _replay_all(value, basis.waiting, path + "l")
+        value = _replay_all(value, basis.waiting, path + "l")
+        if basis.waiting and codec.is_too_deep(value):
+            raise DamagedError(
+                f"{path}l: transactions nest the document deeper than {MAX_NESTING} levels",
+                hint="They were not written by plainstate; restore the file from a copy.",
+                path=path + "l",
+                line=0,
+            )
+        return value
     waiting = basis.waiting
-    if basis.head.version is None and waiting and snapshot is not None:
-        contained = carry.contained_prefix(value, waiting)
-        waiting = waiting[contained or 0 :]
+    _check_form(waiting, path + "l")
     try:
+        if basis.head.version is None and waiting and snapshot is not None:
+            contained = carry.contained_prefix(value, waiting)
+            waiting = waiting[contained or 0 :]
         if not basis.provable or (snapshot is None and waiting):
             raise carry.UnclearError
-        return carry.carry_over(value, waiting)
-    except (carry.UnclearError, PatchFailedError):
+        carried = carry.carry_over(value, waiting)
+        if codec.is_too_deep(carried):
+            raise carry.UnclearError
+    except (carry.UnclearError, PatchFailedError, RecursionError):
         raise edit_conflict(basis, snapshot, document=document, path=path) from None
+    return carried
 
 
 def _replay_all(value: Json, waiting: Sequence[TransactionRecord], path: str) -> Json:
     for transaction in waiting:
         try:
             value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
-        except (InvalidPatchError, PatchFailedError) as error:
-            raise DamagedError(
-                f"{path}: transaction {transaction.seq} does not fit the document: {error}",
-                hint="It was not written by plainstate; restore the file from a copy.",
-                path=path,
-                line=0,
-            ) from error
+        except (InvalidPatchError, PatchFailedError, RecursionError) as error:
+            raise _misfit(transaction, error, path) from error
     return value
+
+
+def _check_form(waiting: Sequence[TransactionRecord], path: str) -> None:
+    """Whether they are patches at all, before they are judged."""
+    for transaction in waiting:
+        try:
+            patch.validate(transaction.patch)
+        except InvalidPatchError as error:
+            raise _misfit(transaction, error, path) from error
+
+
+def _misfit(transaction: TransactionRecord, error: Exception, path: str) -> DamagedError:
+    return DamagedError(
+        f"{path}: transaction {transaction.seq} does not fit the document: {error}",
+        hint="It was not written by plainstate; restore the file from a copy.",
+        path=path,
+        line=0,
+    )
 
 
 def edit_conflict(
@@ -185,7 +211,8 @@ def overrule(basis: Basis, snapshot: Snapshot | None) -> Json:
     fit any more has lost its place in the new text.
 
     Raises:
-        UnclearError: the file is gone that the transactions continue from.
+        UnclearError: the file is gone that the transactions continue from, or what they make
+            of it is nothing that can be stored.
     """
     if snapshot is None and basis.head.version is not None:
         raise carry.UnclearError
@@ -194,8 +221,10 @@ def overrule(basis: Basis, snapshot: Snapshot | None) -> Json:
         for operation in transaction.patch:
             try:
                 value = patch.apply(value, [operation])
-            except PatchFailedError:
+            except (PatchFailedError, InvalidPatchError):
                 continue  # the edit took its place away; the journal is set aside whole
+    if codec.is_too_deep(value):
+        raise carry.UnclearError
     return value
 
 

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _KINDS: Final = ("json", "markdown")
-_CURSOR: Final = re.compile(r"(-?[0-9]{1,18})?/(.+)", re.DOTALL)
+_CURSOR: Final = re.compile(r"(-?[0-9]{1,18})?/([^\ud800-\udfff]+)")
 
 
 class Found(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from plainstate.core import names
-from plainstate.core.decoding import guarded
+from plainstate.core.decoding import reader
 from plainstate.core.record import FORMAT
 from plainstate.engines.file.disk import META, SUFFIXES
 from plainstate.errors import (
@@ -44,6 +44,8 @@ _NO_SUBFOLDERS: Final = 2
 files.  File systems that do not count them (btrfs) say 1."""
 
 _KINDS: Final[tuple[Kind, ...]] = ("json", "markdown")
+
+_decode: Final = reader(msgspec.json.decode)
 
 
 def create_folders(disk: Disk) -> None:
@@ -83,8 +85,8 @@ def check_format(disk: Disk) -> None:
     if file is None:
         return
     try:
-        version = guarded(msgspec.json.decode)(file.data)["plainstate"]
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+        version = _decode(file.data)["plainstate"]
+    except (msgspec.DecodeError, TypeError, KeyError) as error:
         raise DamagedError(
             f"{disk.shown(path)} does not tell the format version",
             hint='Restore it; for format 1 it reads {"plainstate": 1}.',

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from plainstate.core import codec, feed, history, patch
-from plainstate.core.decoding import guarded
+from plainstate.core.decoding import reader
 from plainstate.core.record import HeadRecord, parse
 from plainstate.core.replay import find_basis
 from plainstate.engines.file import layout, writers
@@ -34,7 +34,7 @@ from plainstate.errors import (
     InvalidPatchError,
     PatchFailedError,
 )
-from plainstate.types import ABSENT, DocumentId, is_public
+from plainstate.types import ABSENT, DocumentId, Json, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.feed import Feed
     from plainstate.engines.file.housekeeping import Housekeeping
-    from plainstate.types import Finding, Json
+    from plainstate.types import Finding
 
     Mender: TypeAlias = Callable[[Finding], str]
 
 __all__ = ["Repair"]
+
+_decode: Final = reader(msgspec.json.Decoder(dict[str, Json]).decode)
 
 _UNREADABLE: Final = (DamagedError, ConflictError, FormatVersionError)
 
@@ -176,7 +178,7 @@ class Repair:
             lines = _intact_lines(self._disk, document)
             if file is not None and lines:
                 self._disk.quarantine(document, file.data, self._make_id)
-                intact = b"".join(file.data.splitlines(keepends=True)[:lines])
+                intact = _first_lines(file.data, lines)
                 self._disk.put(self._disk.folder(document), path, intact)
             elif file is not None:
                 self._disk.set_aside(path, self._make_id)
@@ -375,22 +377,35 @@ def _records_of(disk: Disk, document: DocumentId) -> Sequence[Record]:
         try:
             return parse(data, path=disk.shown(path)).records
         except DamagedError as error:  # the checksum of that line is right, what it says is not
-            data = b"".join(data.splitlines(keepends=True)[: error.line - 1])
+            data = _first_lines(data, error.line - 1)
+
+
+def _first_lines(data: bytes, count: int) -> bytes:
+    """So many lines; a carriage return, which a foreign hand may have left, ends none."""
+    return b"".join(line + b"\n" for line in data.split(b"\n")[:count])
 
 
 def _fitting(records: Sequence[Record], snapshot: FileSnapshot | None) -> int:
     """How many of some records can be replayed."""
     basis = find_basis(records, snapshot)
-    if basis.kind == "edited" or not basis.waiting:
-        return len(records)
+    applies = basis.kind != "edited"
+    value: Json = None
     try:
-        value: Json = None if snapshot is None else snapshot.value()
+        if applies and snapshot is not None:
+            value = snapshot.value()
     except DamagedError:
-        return len(records)
+        applies = False
     for transaction in basis.waiting:
         try:
-            value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
-        except (InvalidPatchError, PatchFailedError):
+            patch.validate(transaction.patch)
+            if applies and transaction.deletes:
+                value = None
+            elif applies:
+                value = patch.apply_trusted(value, transaction.patch)
+            fits = not codec.is_too_deep(value)
+        except (InvalidPatchError, PatchFailedError, RecursionError):
+            fits = False
+        if not fits:
             return next(at for at, one in enumerate(records) if one is transaction)
     return len(records)
 
@@ -432,10 +447,10 @@ def _encoded(lines: Sequence[Line], point: Point, document: DocumentId) -> bytes
 def _lenient(data: bytes, document: DocumentId) -> HeadRecord | None:
     """A head whose checksum is wrong, if it can be read all the same."""
     try:
-        members = guarded(msgspec.json.decode)(data)
+        members = _decode(data)
         members.pop("sum", None)
         head = msgspec.convert(members, HeadRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError):
+    except msgspec.DecodeError:
         return None
     return head if (head.document, head.kind) == (str(document), document.kind) else None
 
