@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from plainstate.errors import (
@@ -258,21 +259,26 @@ def seen(document: DocumentId, raw: Any) -> Any:
     if document.category != SESSIONS:
         return raw
     turns = [
-        (one["timestamp"], rank, role, one["content"])
-        for rank, (role, array) in enumerate(ARRAYS.items())
+        (moment(one["timestamp"]), role, one["content"])
+        for role, array in ARRAYS.items()
         for one in raw[array]
     ]
     assert len({turn[0] for turn in turns}) == len(turns), "two turns of one time"
-    assert raw["updated_at"] >= max((turn[0] for turn in turns), default=""), "updated before"
+    assert all(moment(raw["updated_at"]) >= turn[0] for turn in turns), "updated before"
     return {
         "user": raw["user_id"],
-        "turns": [list(turn[2:]) for turn in sorted(turns)],
+        "turns": [list(turn[1:]) for turn in sorted(turns)],
         "metadata": raw["metadata"],
         "seed": raw.get("active_seed_id"),
     }
 
 
 ARRAYS = {"user": "user_messages", "agent": "agent_responses"}
+
+
+def moment(text: str) -> datetime:
+    """A time as it is stored."""
+    return datetime.fromisoformat(text)
 
 
 def says(value: Any, word: str) -> bool:

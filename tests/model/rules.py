@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -47,6 +48,7 @@ anything = documents | sessions.map(session_id)
 odd_values = st.sampled_from([None, [], {}, "pear", 1.5, [1, {"a": None}], 2**70])
 versions = st.sampled_from(("any", "any", "current", "absent", "stale"))
 roles = st.sampled_from(("user", "agent"))
+EARLY = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class DocumentRules(Machine):
@@ -62,8 +64,17 @@ class DocumentRules(Machine):
     def is_synced(self, store: Any, durability: str | None) -> bool:
         return (durability or store.durability) == "commit"
 
-    @rule(on=handles, document=json_places, odd=st.none() | odd_values, word=words, tx=tx_ids, which=versions)
-    def save_json(self, on: str, document: DocumentId, odd: Any, word: str, tx: str | None, which: str) -> None:
+    @rule(
+        on=handles,
+        document=json_places,
+        odd=st.none() | odd_values,
+        word=words,
+        tx=tx_ids,
+        which=versions,
+    )
+    def save_json(
+        self, on: str, document: DocumentId, odd: Any, word: str, tx: str | None, which: str
+    ) -> None:
         store, expected = self.store(on), self.version(document, which)
         value = {"steps": [self.text(word)], "count": 0} if odd is None else odd
         category, name, _ = document.category, document.name, document.kind
@@ -77,8 +88,14 @@ class DocumentRules(Machine):
         )
 
     @rule(on=handles, document=texts_places, word=words, tx=tx_ids, which=versions)
-    def save_markdown(self, on: str, document: DocumentId, word: str, tx: str | None, which: str) -> None:
-        store, expected, text = self.store(on), self.version(document, which), self.text(word) + "\n"
+    def save_markdown(
+        self, on: str, document: DocumentId, word: str, tx: str | None, which: str
+    ) -> None:
+        store, expected, text = (
+            self.store(on),
+            self.version(document, which),
+            self.text(word) + "\n",
+        )
         category, name = document.category, document.name
         self.change(
             store,
@@ -90,7 +107,9 @@ class DocumentRules(Machine):
         )
 
     @rule(on=handles, document=texts_places, word=words, tx=tx_ids, durability=policies)
-    def append_markdown(self, on: str, document: DocumentId, word: str, tx: str | None, durability: Any) -> None:
+    def append_markdown(
+        self, on: str, document: DocumentId, word: str, tx: str | None, durability: Any
+    ) -> None:
         store, text = self.store(on), self.text(word) + "\n"
         category, name = document.category, document.name
         self.change(
@@ -111,7 +130,16 @@ class DocumentRules(Machine):
         which=versions,
         durability=policies,
     )
-    def patch(self, on: str, document: DocumentId, what: str, word: str, tx: str | None, which: str, durability: Any) -> None:
+    def patch(
+        self,
+        on: str,
+        document: DocumentId,
+        what: str,
+        word: str,
+        tx: str | None,
+        which: str,
+        durability: Any,
+    ) -> None:
         store, expected = self.store(on), self.version(document, which)
         operations, effect = patching(what, self.text(word) if what == "add" else -1 - self._texts)
         category, name = document.category, document.name
@@ -147,11 +175,13 @@ class DocumentRules(Machine):
                 doc.value = "never"
                 raise UsageError("enough", hint="Nothing is committed.")
 
-        self.refused(store, UsageError, call)
-        self.look(document, store)
+        if self.refused(store, UsageError, call) is not CUT:
+            self.look(document, store)
 
     @rule(on=handles, document=anything, by_kind=st.booleans(), tx=tx_ids, which=versions)
-    def delete_file(self, on: str, document: DocumentId, by_kind: bool, tx: str | None, which: str) -> None:
+    def delete_file(
+        self, *, on: str, document: DocumentId, by_kind: bool, tx: str | None, which: str
+    ) -> None:
         store = self.store(on)
         category, name = document.category, document.name
         if not by_kind:
@@ -178,14 +208,18 @@ class DocumentRules(Machine):
         return None
 
     @rule(on=handles, document=anything, to=documents, session=sessions, by_kind=st.booleans())
-    def rename(self, on: str, document: DocumentId, to: DocumentId, session: str, by_kind: bool) -> None:
+    def rename(
+        self, *, on: str, document: DocumentId, to: DocumentId, session: str, by_kind: bool
+    ) -> None:
         store = self.store(on)
         category, name = document.category, document.name
         target = session_id(session) if category == SESSIONS else to
         kind = document.kind if by_kind else None
 
         def call() -> Any:
-            return store.rename(category, name, target.name, new_category=target.category, kind=kind)
+            return store.rename(
+                category, name, target.name, new_category=target.category, kind=kind
+            )
 
         try:
             source = self.model.the_one(category, name, kind)
@@ -235,12 +269,36 @@ class DocumentRules(Machine):
             assert (one.version is not None) == (entry.value is not GONE)
             assert entry.version in (None, one.version)
         if limit is None:
-            kept = {one.seq for one in doc.log[1:] if self.is_kept(doc, one.seq) and one.seq > doc.kept_from}
+            kept = {
+                one.seq
+                for one in doc.log[1:]
+                if self.is_kept(doc, one.seq) and one.seq > doc.kept_from
+            }
             assert kept <= {*numbers, doc.seq}, f"{document}: {kept} is kept, {numbers} is told"
 
-    @rule(on=handles, document=anything, back=st.none() | st.integers(0, 3), by_version=st.booleans(), tx=tx_ids, which=versions)
-    def undo(self, on: str, document: DocumentId, back: int | None, by_version: bool, tx: str | None, which: str) -> None:
-        store, doc, expected = self.store(on), self.model.doc(document), self.version(document, which)
+    @rule(
+        on=handles,
+        document=anything,
+        back=st.none() | st.integers(0, 3),
+        by_version=st.booleans(),
+        tx=tx_ids,
+        which=versions,
+    )
+    def undo(
+        self,
+        *,
+        on: str,
+        document: DocumentId,
+        back: int | None,
+        by_version: bool,
+        tx: str | None,
+        which: str,
+    ) -> None:
+        store, doc, expected = (
+            self.store(on),
+            self.model.doc(document),
+            self.version(document, which),
+        )
         entry = doc.log[max(-1 - (back or 0), -len(doc.log))]
         to: Any = entry.version if by_version and entry.version else entry.seq
         to = None if back is None else to
@@ -254,7 +312,11 @@ class DocumentRules(Machine):
             return store.undo(category, name, kind=shown, to=to, tx_id=tx, if_version=expected)
 
         sure = self.is_kept(doc, seq) and (to is None or not by_version) and doc.log[1:]
-        if sure or doc.remembers(tx) or expected not in (None, doc.version if doc.exists else "absent"):
+        if (
+            sure
+            or doc.remembers(tx)
+            or expected not in (None, doc.version if doc.exists else "absent")
+        ):
             self.change(store, document, saving(wanted.value), call, tx=tx, if_version=expected)
             return
         try:
@@ -270,19 +332,51 @@ class SessionRules(DocumentRules):
         super().__init__()
         self.work: list[tuple[Session, Work]] = []
 
-    @rule(on=handles, session=sessions, role=roles, word=words, user=st.none() | users, tx=tx_ids, durability=policies, whole=st.booleans())
-    def append(self, on: str, session: str, role: str, word: str, user: str | None, tx: str | None, durability: Any, whole: bool) -> None:
+    @rule(
+        on=handles,
+        session=sessions,
+        role=roles,
+        word=words,
+        user=st.none() | users,
+        tx=tx_ids,
+        durability=policies,
+        how=st.sampled_from(("plain", "whole", "early")),
+    )
+    def append(
+        self,
+        on: str,
+        session: str,
+        role: str,
+        word: str,
+        user: str | None,
+        tx: str | None,
+        durability: Any,
+        how: str,
+    ) -> None:
         store, text = self.store(on), self.text(word)
         kind = UserMessage if role == "user" else AgentResponse
-        said: Any = kind(text, metadata={"n": 1}) if whole else text
+        said: Any = kind(text, metadata={"n": 1}) if how == "whole" else text
+        at, metadata = (EARLY, {"n": 2}) if how == "early" else (None, None)
 
         def call() -> Any:
             if role == "user":
                 return store.append_user_message(
-                    session, said, user_id=user, tx_id=tx, durability=durability
+                    session,
+                    said,
+                    timestamp=at,
+                    metadata=metadata,
+                    user_id=user,
+                    tx_id=tx,
+                    durability=durability,
                 )
             return store.append_agent_response(
-                session, said, user_id=user, tx_id=tx, durability=durability
+                session,
+                said,
+                timestamp=at,
+                metadata=metadata,
+                user_id=user,
+                tx_id=tx,
+                durability=durability,
             )
 
         self.change(
@@ -294,11 +388,22 @@ class SessionRules(DocumentRules):
             synced=self.is_synced(store, durability),
         )
 
-    @rule(on=handles, session=sessions, said=st.lists(st.tuples(roles, words), min_size=1, max_size=3), user=st.none() | users, tx=tx_ids, durability=policies)
-    def append_messages(self, on: str, session: str, said: Any, user: str | None, tx: str | None, durability: Any) -> None:
+    @rule(
+        on=handles,
+        session=sessions,
+        said=st.lists(st.tuples(roles, words), min_size=1, max_size=3),
+        user=st.none() | users,
+        tx=tx_ids,
+        durability=policies,
+    )
+    def append_messages(
+        self, on: str, session: str, said: Any, user: str | None, tx: str | None, durability: Any
+    ) -> None:
         store = self.store(on)
         turns = [[role, self.text(word)] for role, word in said]
-        batch = [UserMessage(text) if role == "user" else AgentResponse(text) for role, text in turns]
+        batch = [
+            UserMessage(text) if role == "user" else AgentResponse(text) for role, text in turns
+        ]
         self.change(
             store,
             session_id(session),
@@ -311,7 +416,7 @@ class SessionRules(DocumentRules):
         )
 
     @rule(on=handles, session=sessions, user=users, allow=st.booleans())
-    def get_or_create_session(self, on: str, session: str, user: str, allow: bool) -> None:
+    def get_or_create_session(self, *, on: str, session: str, user: str, allow: bool) -> None:
         store, document = self.store(on), session_id(session)
         if self.model.doc(document).exists:
             try:
@@ -340,7 +445,7 @@ class SessionRules(DocumentRules):
             assert self.run(store, lambda: store.delete_session(session), []) in (False, CUT)
 
     @rule(on=handles, session=sessions, user=users, loads=st.booleans(), back=st.integers(0, 3))
-    def take_up(self, on: str, session: str, user: str, loads: bool, back: int) -> None:
+    def take_up(self, *, on: str, session: str, user: str, loads: bool, back: int) -> None:
         """Somebody begins to work on a session, as it is or was."""
         store, doc = self.store(on), self.model.doc(session_id(session))
         if not loads:
@@ -377,8 +482,12 @@ class SessionRules(DocumentRules):
             else:
                 work.removed.append(work.base["turns"][-1 - len(work.removed)])
 
-    @rule(on=handles, creates=st.booleans(), tx=tx_ids, durability=policies, which=st.integers(0, 3))
-    def save_work(self, on: str, creates: bool, tx: str | None, durability: Any, which: int) -> None:
+    @rule(
+        on=handles, creates=st.booleans(), tx=tx_ids, durability=policies, which=st.integers(0, 3)
+    )
+    def save_work(
+        self, *, on: str, creates: bool, tx: str | None, durability: Any, which: int
+    ) -> None:
         if not self.work:
             return
         store = self.store(on)
@@ -398,8 +507,24 @@ class SessionRules(DocumentRules):
             synced=self.is_synced(store, durability),
         )
 
-    @rule(on=handles, session=sessions, new=sessions, count=st.none() | st.integers(0, 4), by_version=st.booleans(), user=st.none() | users)
-    def fork_session(self, on: str, session: str, new: str, count: int | None, by_version: bool, user: str | None) -> None:
+    @rule(
+        on=handles,
+        session=sessions,
+        new=sessions,
+        count=st.none() | st.integers(0, 4),
+        by_version=st.booleans(),
+        user=st.none() | users,
+    )
+    def fork_session(
+        self,
+        *,
+        on: str,
+        session: str,
+        new: str,
+        count: int | None,
+        by_version: bool,
+        user: str | None,
+    ) -> None:
         store, document = self.store(on), session_id(session)
         doc = self.model.doc(document)
         entry = doc.log[-1]
@@ -430,4 +555,6 @@ class SessionRules(DocumentRules):
         made.add_user_message(text)
         value = {**empty(user), "turns": [["user", text]]}
         tree = made.to_tree()
-        self.change(store, document, saving(value), lambda: store.save_json(SESSIONS, session, tree))
+        self.change(
+            store, document, saving(value), lambda: store.save_json(SESSIONS, session, tree)
+        )

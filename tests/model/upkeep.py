@@ -6,19 +6,17 @@ import io
 import json
 import tempfile
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from plainstate import StateStore
 from plainstate.errors import AlreadyExistsError, DamagedError, EditConflictError, NotFoundError
 from plainstate.types import Change, DocumentId
 
 from .machine import (
     CUT,
-    WORDS,
     documents,
     handles,
     seq_of,
@@ -26,7 +24,7 @@ from .machine import (
     users,
     words,
 )
-from .model import GONE, SESSIONS, Model, Refused, says, seen, session_id
+from .model import GONE, SESSIONS, Model, moment, seen, session_id
 from .rules import SessionRules, anything
 
 if TYPE_CHECKING:
@@ -43,11 +41,13 @@ class ListRules(SessionRules):
     @rule(on=handles)
     def lists(self, on: str) -> None:
         store = self.store(on)
-        if self.run(store, lambda: store.list_categories(), []) is not CUT:
+        if self.run(store, store.list_categories, []) is not CUT:
             self.check_lists(on)
 
     @rule(on=handles, user=st.none() | users, limit=st.integers(1, 2), newest_first=st.booleans())
-    def pages_of_sessions(self, on: str, user: str | None, limit: int, newest_first: bool) -> None:
+    def pages_of_sessions(
+        self, *, on: str, user: str | None, limit: int, newest_first: bool
+    ) -> None:
         store = self.fresh(on)
         found: list[Any] = []
         after = None
@@ -73,8 +73,16 @@ class ListRules(SessionRules):
         times = [one.updated_at for one in found]
         assert times == sorted(times, reverse=newest_first)
 
-    @rule(on=handles, document=anything, prefix=st.sampled_from(("", "a", "s-", "x")), limit=st.integers(1, 2), by_kind=st.booleans())
-    def pages_of_names(self, on: str, document: DocumentId, prefix: str, limit: int, by_kind: bool) -> None:
+    @rule(
+        on=handles,
+        document=anything,
+        prefix=st.sampled_from(("", "a", "s-", "x")),
+        limit=st.integers(1, 2),
+        by_kind=st.booleans(),
+    )
+    def pages_of_names(
+        self, *, on: str, document: DocumentId, prefix: str, limit: int, by_kind: bool
+    ) -> None:
         store = self.fresh(on)
         category, kind = document.category, document.kind if by_kind else None
         found: list[str] = []
@@ -88,14 +96,19 @@ class ListRules(SessionRules):
         names = {one.name for one in living if kind in (None, one.kind)}
         assert found == sorted(name for name in names if name.startswith(prefix))
 
-    @rule(on=handles, word=words, category=st.none() | anything.map(lambda one: one.category), user=st.none() | users)
+    @rule(
+        on=handles,
+        word=words,
+        category=st.none() | anything.map(lambda one: one.category),
+        user=st.none() | users,
+    )
     def search(self, on: str, word: str, category: str | None, user: str | None) -> None:
         self.check_search(on, word, category, user)
 
     @rule(on=handles)
     def reindex(self, on: str) -> None:
         store = self.store(on)
-        reply = self.run(store, lambda: store.reindex(), [])
+        reply = self.run(store, store.reindex, [])
         if reply is not CUT:
             self.behind.discard(on)
             assert reply == len(self.model.living())
@@ -199,7 +212,16 @@ class RetentionRules(FollowerRules):
         user=st.none() | users,
         dry_run=st.booleans(),
     )
-    def prune_sessions(self, on: str, keep_last: Any, older_than: Any, max_bytes: Any, user: str | None, dry_run: bool) -> None:
+    def prune_sessions(
+        self,
+        *,
+        on: str,
+        keep_last: Any,
+        older_than: Any,
+        max_bytes: Any,
+        user: str | None,
+        dry_run: bool,
+    ) -> None:
         store = self.store(on)
         if (keep_last, older_than, max_bytes) == (None, None, None):
             keep_last = 1
@@ -227,10 +249,12 @@ class RetentionRules(FollowerRules):
             self.look(session_id(name), store)
             self.acknowledged(session_id(name))
 
-    def _going(self, keep_last: Any, older_than: Any, max_bytes: Any, user: str | None) -> list[str]:
+    def _going(
+        self, keep_last: Any, older_than: Any, max_bytes: Any, user: str | None
+    ) -> list[str]:
         """The sessions that go, oldest first."""
         owned = [
-            (self.raw_value(one)["updated_at"], one.name)
+            (moment(self.raw_value(one)["updated_at"]), one.name)
             for one, value in self.model.living(SESSIONS).items()
             if user in (None, value["user"])
         ]
@@ -265,7 +289,7 @@ class RetentionRules(FollowerRules):
         return None
 
     @rule(on=handles, now=st.booleans(), dry_run=st.booleans())
-    def empty_trash(self, on: str, now: bool, dry_run: bool) -> None:
+    def empty_trash(self, *, on: str, now: bool, dry_run: bool) -> None:
         store = self.store(on)
         older_than = FAR_OFF if now else timedelta(days=3)
         going = sorted(self.model.trash) if now else []
@@ -285,30 +309,55 @@ class ArchiveRules(RetentionRules):
         super().__init__()
         self.archives: list[tuple[bytes, dict[DocumentId, Any]]] = []
 
+    def part(self, part: DocumentId | None) -> tuple[dict[str, Any], dict[DocumentId, Any]]:
+        """Arguments that export a part of the store, and what there is in it."""
+        if part is None:
+            return {}, self.model.living()
+        if part.category == SESSIONS:
+            held = self.model.living(SESSIONS)
+            return {"session_id": part.name}, {one: held[one] for one in held if one == part}
+        return {"category": part.category}, self.model.living(part.category)
+
     @rule(on=handles, part=st.none() | anything)
     def export_archive(self, on: str, part: DocumentId | None) -> None:
         store, target = self.store(on), io.BytesIO()
-        category = session = None
-        if part is not None and part.category == SESSIONS:
-            session = part.name
-        elif part is not None:
-            category = part.category
+        arguments, held = self.part(part)
 
         def call() -> Any:
-            return store.export_archive(target, category=category, session_id=session)
+            return store.export_archive(
+                target,
+                category=arguments.get("category"),
+                session_id=arguments.get("session_id"),
+            )
 
-        held = self.model.living(category)
-        if session is not None:
-            held = {one: value for one, value in held.items() if one == part}
         if part is not None and not held:
-            return self.refused(store, NotFoundError, call)
+            self.refused(store, NotFoundError, call)
+            return
         report = self.run(store, call, [])
         if report is not CUT:
             assert (report.documents, report.left_out) == (len(held), [])
             self.archives.append((target.getvalue(), {one: self.raw_value(one) for one in held}))
-        return None
 
-    @rule(on=handles, which=st.integers(0, 3), on_existing=st.sampled_from(("fail", "skip", "replace")))
+    @rule(on=handles, overwrites=st.booleans())
+    def export_to_a_file(self, *, on: str, overwrites: bool) -> None:
+        store = self.store(on)
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            place = f"{folder}/archive.tar.gz"
+            store.export_archive(place)
+
+            def call() -> Any:
+                return store.export_archive(place, overwrite=overwrites)
+
+            if overwrites:
+                self.run(store, call, [])
+            else:
+                self.refused(store, AlreadyExistsError, call)
+
+    @rule(
+        on=handles,
+        which=st.integers(0, 3),
+        on_existing=st.sampled_from(("fail", "skip", "replace")),
+    )
     def import_archive(self, on: str, which: int, on_existing: Any) -> None:
         store = self.store(on)
         if not self.archives:
@@ -335,12 +384,25 @@ class ArchiveRules(RetentionRules):
                 self.acknowledged(one)
         return None
 
-    @rule(on=handles)
-    def export_markdown(self, on: str) -> None:
+    @rule(on=handles, part=st.none() | anything)
+    def export_markdown(self, on: str, part: DocumentId | None) -> None:
         store = self.store(on)
+        arguments, held = self.part(part)
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            report = store.export_markdown(folder)
-        assert (report.documents, report.left_out) == (len(self.model.living()), [])
+
+            def call() -> Any:
+                return store.export_markdown(
+                    folder,
+                    category=arguments.get("category"),
+                    session_id=arguments.get("session_id"),
+                )
+
+            if part is not None and not held:
+                self.refused(store, NotFoundError, call)
+                return
+            report = self.run(store, call, [])
+        if report is not CUT:
+            assert (report.documents, report.left_out) == (len(held), [])
 
 
 class UpkeepRules(ArchiveRules):
@@ -349,7 +411,7 @@ class UpkeepRules(ArchiveRules):
     @rule(on=handles)
     def checkpoint(self, on: str) -> None:
         store = self.store(on)
-        if self.run(store, lambda: store.checkpoint(), []) is CUT:
+        if self.run(store, store.checkpoint, []) is CUT:
             return
         for document, doc in self.model.docs.items():
             doc.durable = doc.seq
@@ -361,7 +423,7 @@ class UpkeepRules(ArchiveRules):
     def housekeeping(self, on: str) -> None:
         """The thread in the background runs now."""
         store = self.store(on)
-        self.run(store, lambda: store.raw._engine._housekeeping.run(), [])
+        self.run(store, store.raw._engine._housekeeping.run, [])
 
     @rule(on=handles)
     def check(self, on: str) -> None:
@@ -369,7 +431,7 @@ class UpkeepRules(ArchiveRules):
         assert store.check().is_sound, store.check().findings
 
     @rule(on=handles, cut=st.booleans(), dry_run=st.booleans())
-    def repair(self, on: str, cut: bool, dry_run: bool) -> None:
+    def repair(self, *, on: str, cut: bool, dry_run: bool) -> None:
         """There is nothing to decide, and no document changes."""
         store = self.store(on)
         report = self.run(store, lambda: store.repair(cut=cut, dry_run=dry_run), [])
@@ -379,8 +441,14 @@ class UpkeepRules(ArchiveRules):
                 self.look(document, store)
 
     @has_files
-    @rule(on=handles, document=anything, word=words, take=st.sampled_from(("file", "journal")), folds=st.booleans())
-    def edit(self, on: str, document: DocumentId, word: str, take: Any, folds: bool) -> None:
+    @rule(
+        on=handles,
+        document=anything,
+        word=words,
+        take=st.sampled_from(("file", "journal")),
+        folds=st.booleans(),
+    )
+    def edit(self, *, on: str, document: DocumentId, word: str, take: Any, folds: bool) -> None:
         """A person adds something to a plain file, perhaps while transactions wait."""
         store, doc = self.store(on), self.model.doc(document)
         trouble, self.trouble = self.trouble, None
@@ -396,7 +464,10 @@ class UpkeepRules(ArchiveRules):
         if edited is None:
             return
         self.world.edit(document, edited)
-        expected = seen(document, _value(document, _edited(document, _bytes(document, self.raw_value(document)), text)))
+        expected = seen(
+            document,
+            _value(document, _edited(document, _bytes(document, self.raw_value(document)), text)),
+        )
         try:
             store.read(document.category, document.name, kind=document.kind)
         except EditConflictError:
@@ -459,12 +530,14 @@ class UpkeepRules(ArchiveRules):
         lines[-2] = lines[-2].replace(b'"time":"2', b'"time":"3')
         category, name, kind = document.category, document.name, document.kind
         with self.world.damaged(document, b"".join(lines)):
-            try:
+            with pytest.raises(DamagedError) as caught:
                 store.read(category, name, kind=kind)
-            except DamagedError as error:
-                assert error.line == len(lines) - 1
-            else:
-                raise AssertionError(f"{document}: damage is read over")
+            assert caught.value.line == len(lines) - 1
+            salvaged = store.salvage(category, name, kind=kind)
+            before = None if salvaged is None else seen(document, salvaged)
+            if all(b'"patch":' in line for line in lines[-2:]):
+                left = doc.at(doc.seq - 2)
+                assert left is None or before == (None if left.value is GONE else left.value)
             assert store.exists(category, name, kind=kind)
             assert "journal-damaged" in {one.code for one in store.check().findings}
         self.look(document, store)
