@@ -127,9 +127,8 @@ class Doc:
         self.by_hand = False
 
     def edit(self, value: Any, seq: int) -> None:
-        """A person changed the file; what the store remembers before that is not foretold."""
+        """A person changed the file; which states before that are kept is not foretold."""
         self.log.append(Entry(seq, value))
-        self.ids.clear()
         self.durable = self.kept_from = seq
         self.by_hand = True
 

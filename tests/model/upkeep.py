@@ -24,7 +24,7 @@ from .machine import (
     users,
     words,
 )
-from .model import GONE, SESSIONS, Model, moment, seen, session_id
+from .model import GONE, SESSIONS, Doc, Model, moment, seen, session_id
 from .rules import SessionRules, anything
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ class UpkeepRules(ArchiveRules):
     @rule(on=handles)
     def check(self, on: str) -> None:
         store = self.store(on)
-        assert store.check().is_sound, store.check().findings
+        self.check_sound(store.check().findings)
 
     @rule(on=handles, cut=st.booleans(), dry_run=st.booleans())
     def repair(self, *, on: str, cut: bool, dry_run: bool) -> None:
@@ -436,7 +436,7 @@ class UpkeepRules(ArchiveRules):
         store = self.store(on)
         report = self.run(store, lambda: store.repair(cut=cut, dry_run=dry_run), [])
         if report is not CUT:
-            assert report.left == []
+            self.check_sound(report.left)
             for document in list(self.model.docs):
                 self.look(document, store)
 
@@ -485,7 +485,7 @@ class UpkeepRules(ArchiveRules):
             return
         store.checkpoint()
         self.world.quiet(list(self.store_of.values()))
-        value = self.text(word) if document.kind == "markdown" else {"by": [self.text(word)]}
+        value = f"{self.text(word)}\n" if document.kind == "markdown" else {"by": [self.text(word)]}
         self.world.edit(document, _bytes(document, value))
         self._edited_by_hand(document, value, store)
 
@@ -499,7 +499,10 @@ class UpkeepRules(ArchiveRules):
         self.world.quiet(list(self.store_of.values()))
         self.world.remove(document)
         past = store.history(document.category, document.name, kind=document.kind, limit=1)
-        doc.edit(GONE, past[0].seq if past else 0)
+        if past:
+            doc.edit(GONE, past[0].seq)
+        else:
+            self.model.docs[document] = Doc()  # it was never more than its file
         self._seen_edit(document)
         self.look(document, store)
 
