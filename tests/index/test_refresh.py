@@ -319,3 +319,27 @@ def test_a_commit_that_was_read_before_it_was_told_is_still_told(folder: Path, l
         store.reindex()
         assert told.noticed == [("a", commit.version)]
         agrees(store)
+
+
+def test_what_a_scan_tells_is_durable_before_a_row_holds_it(folder: Path):
+    """Or a power cut could take the line and leave the row: nobody would tell it again."""
+    store, told = told_store(folder)
+    with store:
+        before = store.save_json("docs", "a", {"n": 1}).version
+        store.reindex()
+        database, (refresh, _) = store._index._open(), store._index._working_parts()
+        (folder / "docs" / "a.json").write_text('{"n": 2}')
+        told.noticed.clear()
+        rows: list[str] = []
+
+        def quiet(changes: Callable[..., ChangePage]) -> ChangePage:
+            if told.noticed:
+                with database.reading() as connection:
+                    rows.extend(*connection.execute("SELECT version FROM documents"))
+            page = changes()
+            return ChangePage([], page.cursor) if not told.noticed else page
+
+        told.tell = quiet  # or the system would tell of the edit
+        refresh.scan(database)
+        assert told.noticed == [("a", before)]
+        assert rows == [before]

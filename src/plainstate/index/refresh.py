@@ -267,6 +267,7 @@ class Refresh:
                 continue
             if not self._engine.notice(document, (row.version if row else None) or ABSENT):
                 untold.add(document)
+        self.catch_up(database)  # makes durable what was told, before a row holds it
         return untold
 
 
