@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attacks import META, contents, use
 
-from plainstate import open_store
+from plainstate import check_store, open_store
 from plainstate.core.record import seal
 
 FEED = f"{META}/feed/0000000001.open.jsonl"
@@ -60,14 +60,14 @@ def writing(name: str, data: bytes) -> Callable[[Path], None]:
 
 
 def nesting(name: str) -> Callable[[Path], None]:
-    """Folders in folders, deeper than a path may be long."""
+    """Folders in folders, deeper than Python calls."""
 
     def harm(base: Path) -> None:
         (base / name).mkdir(parents=True, exist_ok=True)
         at = os.open(base / name, os.O_RDONLY)
         for _ in range(1_200):
-            os.mkdir("d" * 20, dir_fd=at)
-            inner = os.open("d" * 20, os.O_RDONLY, dir_fd=at)
+            os.mkdir("d", dir_fd=at)
+            inner = os.open("d", os.O_RDONLY, dir_fd=at)
             os.close(at)
             at = inner
         os.close(at)
@@ -107,6 +107,7 @@ def test_a_line_that_somebody_made_up_is_refused_or_ignored(
     before = contents(outside)
     LINES[line](base)
     try:
+        check_store(base)  # before a use has mended it
         use(base)  # raises what is no error of plainstate
     finally:
         if "nested" in line:
