@@ -335,6 +335,23 @@ def test_a_dead_writer_is_buried_though_its_document_is_out_of_reach(tmp_path: P
     assert list((tmp_path / ".plainstate" / "writers").iterdir()) == []
 
 
+def test_who_was_buried_by_another_keeps_nothing_from_being_folded(tmp_path: Path):
+    with open_store(tmp_path) as busy, open_store(tmp_path) as store:
+        store.save_json("d", "x", 1)
+        busy.save_json("c", "x", [])
+        leave_dead_writers(tmp_path, 1, "json c/x\n")
+        with busy.transaction("c", "x"):
+            store.changes()  # cannot look after the dead one: somebody writes its document
+        with open_store(tmp_path) as other:
+            other.save_json("d", "x", 2)  # and buries it
+        busy.patch("c", "x", [{"op": "add", "path": "/-", "value": 1}])
+        busy._engine._background.stop()
+        busy._engine._closed = True  # as if it was killed
+        busy._engine._let_go(clean=False)
+    assert (tmp_path / "c" / "x.json").exists()
+    assert not (tmp_path / "c" / "x.jsonl").exists()
+
+
 # --- fork ---------------------------------------------------------------------------
 
 FORKS_INSIDE = """

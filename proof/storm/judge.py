@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from proof.storm.finale import finale
 from proof.storm.foreman import Told
 from proof.storm.linearize import Stuck, TooManyError, linearize
-from proof.storm.model import NOTHING, UPKEEP, family_of, step
+from proof.storm.model import NOTHING, UPKEEP, family_of, foreseeing, step
 from proof.storm.record import Line, faults, operations, read_log
 from proof.storm.workers import LOGS, does_several_at_once
 
@@ -93,13 +93,20 @@ def not_linearizable(history: list[Operation]) -> list[str]:
     problems = []
     for family, some in sorted(families.items()):
         try:
-            result = linearize(NOTHING, some, step)
+            result = _search(some)
         except TooManyError as error:
             problems.append(f"{family}: not decided: {error}")
             continue
         if isinstance(result, Stuck):
             problems.append(_explain(family, result))
     return problems
+
+
+def _search(history: list[Operation]) -> Stuck[State, Operation] | set[State]:
+    try:
+        return linearize(NOTHING, history, step)  # where this is stuck, it tells more
+    except TooManyError:
+        return linearize(NOTHING, history, foreseeing(history))
 
 
 def _explain(family: str, stuck: Stuck[State, Operation]) -> str:

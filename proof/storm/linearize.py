@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stuck", "TooManyError", "linearize"]
 
-_MOST = 100_000
+_MOST = 20_000
 """Configurations at one moment, beyond which the search gives up."""
 
 

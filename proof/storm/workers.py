@@ -251,7 +251,7 @@ _ACTIONS: Final[dict[str, dict[str, float]]] = {
     },
     "notes": {"append": 50, "save": 10, "compare": 5, "delete": 5, "read": 30},
     "sessions": {"append": 30, "batch": 15, "turn": 20, "delete": 5, "read": 30},
-    "logs": {"append": 80, "batch": 18, "read": 2},
+    "logs": {"append": 75, "batch": 18, "read": 7},
     "boxes": {"move": 35, "save": 8, "transact": 20, "delete": 3, "read": 34},
     "old": {"append": 50, "prune": 8, "restore": 12, "read": 30},
 }

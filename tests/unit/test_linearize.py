@@ -269,6 +269,18 @@ def test_the_verdict_tells_what_is_stuck_and_what_was_possible():
     assert "possible before it" in told
 
 
+def crowd(last: str) -> list[Operation]:
+    """Twelve killed calls at once, of which three happened."""
+    killed = [cut_off("append", 2, 50 + number, str(number)) for number in range(12)]
+    seen = (A.call.tokens[0], "7", "3", last)
+    return [A, *killed, read(70, 71, *seen, version="4-x"), done("append", 80, 81, version="5-y")]
+
+
+def test_many_that_were_killed_at_once_are_judged():
+    assert not not_linearizable(crowd("9"))
+    assert "not linearizable" in not_linearizable(crowd("12"))[0]
+
+
 # --- the search against the definition ----------------------------------------------
 
 

@@ -113,6 +113,7 @@ class Housekeeping:
 
     def bury_dead(self) -> None:
         """Does what dead writers left to do, and removes their entries."""
+        self._left.clear()  # some of them may have been buried by others meanwhile
         self._tell_for_dead()  # for all of them: what is folded cannot be told one by one
         with closing(writers.dead_writers(self._disk)) as groups:
             for number, dead in enumerate(groups):
