@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format powercut powercut-selftest follow storm storm-selftest fuzz fuzz-keep clean FORCE
+.PHONY: help demo test lint types format model powercut powercut-selftest follow storm storm-selftest fuzz fuzz-keep clean FORCE
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -32,6 +32,11 @@ types: .venv/ready ## static types
 format: .venv/ready ## rewrite the code in the project's format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+# Sequences of calls, for each engine and face; those that fail are kept in .cache/hypothesis.
+EXAMPLES := 2000
+model: .venv/ready ## drive the whole store at random against a dictionary: EXAMPLES=
+	MODEL_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -n 2 -p no:randomly tests/model/test_model.py
 
 # How often, where, how many disk writes and flushes of each run fail, and whether the disk is full
 # for the first half of each (FULL=1); see proof/README.md.

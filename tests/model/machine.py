@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import Struct
 
 from plainstate.errors import AlreadyExistsError, ConflictError, NotFoundError, PlainstateError
@@ -60,6 +60,7 @@ users = st.sampled_from(USERS)
 sessions = st.sampled_from(("s-1", "s-2", "s-3"))
 documents = st.sampled_from(PLACES)
 tx_ids = st.none() | st.sampled_from([f"t-{number}" for number in range(5)])
+images = st.integers(0, 23)
 policies = st.sampled_from((None, "commit", "periodic", "os"))
 
 
@@ -93,7 +94,9 @@ class Machine(RuleBasedStateMachine):
         engine, face: of `adapters.py`.
         store_of: the open handles, by name.
         raw: the value of each version of each document, which never changes.
-        feed_lost: a power cut may have taken lines from the change feed.
+        lost_power: there was a power cut.
+        feed_lost: it may have taken lines from the change feed, and nobody has looked since.
+        told_from: how many commits there were then: those need not be told one by one.
         crashed: commits may be told late.
         behind: a person changed files, and these handles' lists need not know it.
         edited: documents that a person has changed.
@@ -108,7 +111,8 @@ class Machine(RuleBasedStateMachine):
         self.store_of: dict[str, Any] = {}
         self.raw: dict[tuple[DocumentId, str], str] = {}
         self.trouble: Trouble | None = None
-        self.feed_lost = self.crashed = False
+        self.feed_lost = self.lost_power = self.crashed = False
+        self.told_from = 0
         self.behind: set[str] = set()
         self.edited: set[DocumentId] = set()
         self.cursor: str | None = None
@@ -161,14 +165,23 @@ class Machine(RuleBasedStateMachine):
 
     # --- doing something ---
 
-    @rule(
-        call=st.integers(1, 30),
-        written=st.sampled_from((0.0, 0.5, 0.99)),
-        image=st.none() | st.integers(0, 23),
-    )
-    def trouble_ahead(self, call: int, written: float, image: int | None) -> None:
-        """The next call is cut off, or cancelled."""
+    @rule(call=st.integers(1, 20), written=st.sampled_from((0.0, 0.5, 0.99)))
+    def trouble_ahead(self, call: int, written: float) -> None:
+        """The process dies in the next call, or the call is cancelled."""
+        self.trouble = Trouble(call, written, None)
+
+    @precondition(lambda self: self.world.can_crash)
+    @rule(call=st.integers(1, 20), written=st.sampled_from((0.0, 0.5, 0.99)), image=images)
+    def power_cut_ahead(self, call: int, written: float, image: int) -> None:
         self.trouble = Trouble(call, written, image)
+
+    @precondition(lambda self: self.world.can_crash)
+    @rule(image=images)
+    def power_cut(self, image: int) -> None:
+        """Between two calls."""
+        self.trouble = None
+        self._crash(None, image)
+        self._find_out([], loose=True)
 
     def run(self, store: Any, call: Callable[[], Any], stages: list[Stage]) -> Any:
         """Calls the store, and does to the model what that does to the store, step by step.
@@ -205,7 +218,7 @@ class Machine(RuleBasedStateMachine):
             self.world.kill(store)
             self.store_of = {name: one for name, one in self.store_of.items() if one is not store}
         else:
-            self.feed_lost = True
+            self.feed_lost = self.lost_power = True
             self.world.cut_power(list(self.store_of.values()), image)
             self.store_of = {}
         note(f"    crashed; left are {sorted(self.store_of)}")
@@ -228,6 +241,7 @@ class Machine(RuleBasedStateMachine):
         self.model = fitting[0]
         if loose:
             self.model.settle(found)
+            self.told_from = len(self.model.commits)
         for document in self.model.docs:
             self.look(document, store)
 
@@ -424,26 +438,29 @@ class Machine(RuleBasedStateMachine):
 
     def check_feed(self, name: str) -> None:
         """Goes on where it stopped: every commit is told, and the last change is what is."""
+        self.read_feed(name)
+        self.check_told(self.told, 0)
+
+    def read_feed(self, name: str) -> None:
+        """Reads on; what only a look at the documents tells is told first."""
         store = self.fresh(name)
-        while page := store.changes(self.cursor, limit=7):
-            self.told += page.changes
-            self.cursor = page.cursor
         if self.feed_lost or self.edited:
+            self.told += (page := store.changes(self.cursor, limit=10_000)).changes
+            self.cursor = page.cursor
             last = {change.document: change.version or "absent" for change in self.told}
             for document in self.model.docs:
                 store.raw._engine.notice(document, last.get(document, "absent"))
-            while page := store.changes(self.cursor, limit=7):
-                self.told += page.changes
-                self.cursor = page.cursor
-        self.check_told(self.told, 0)
+            self.feed_lost = False
+        while page := store.changes(self.cursor, limit=7):
+            self.told += page.changes
+            self.cursor = page.cursor
 
     def check_told(self, told: list[Change], since: int) -> None:
         told = [change for change in told if change.document not in self.edited]
         if not self.crashed:
             check_order(told)
-        if not self.feed_lost:
-            commits = self.model.commits[since:]
-            check_complete(told, [one for one in commits if one[0] not in self.edited])
+        commits = self.model.commits[max(since, self.told_from) :]
+        check_complete(told, [one for one in commits if one[0] not in self.edited])
         last = {change.document: (change.seq, change.version) for change in told}
         for document, found in last.items():
             doc = self.model.doc(document)
@@ -493,9 +510,9 @@ class Machine(RuleBasedStateMachine):
     def check_sound(self, findings: list[Finding]) -> None:
         """There is nothing worse than a note, but what a power cut or a person explains."""
         for one in findings:
-            explained = one.code == "feed-damaged" and self.feed_lost
+            explained = one.code == "feed-damaged" and self.lost_power
             if one.code in ("rolled-back", "document-gone"):  # the feed had told of more
-                explained = self.feed_lost or one.document in self.edited
+                explained = self.lost_power or one.document in self.edited
             assert one.severity == "note" or explained, one
 
     def _check_files(self) -> None:

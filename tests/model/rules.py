@@ -188,7 +188,8 @@ class DocumentRules(Machine):
             try:
                 one = self.model.the_one(category, name, None)
             except Refused as refusal:
-                return self.refused(store, refusal.kind, lambda: store.delete_file(category, name))
+                self.refused(store, refusal.kind, lambda: store.delete_file(category, name))
+                return
             document, tx, which = one or document, None, "any"
         kind, expected = document.kind if by_kind else None, self.version(document, which)
         doc = self.model.doc(document)
@@ -202,10 +203,9 @@ class DocumentRules(Machine):
                 if_version=expected,
             )
             assert reply in (True, CUT, None)
-            return None
+            return
         reply = self.run(store, lambda: store.delete_file(category, name, kind=kind), [])
         assert reply in (False, CUT)
-        return None
 
     @rule(on=handles, document=anything, to=documents, session=sessions, by_kind=st.booleans())
     def rename(
@@ -224,11 +224,14 @@ class DocumentRules(Machine):
         try:
             source = self.model.the_one(category, name, kind)
         except Refused as refusal:
-            return self.refused(store, refusal.kind, call)
+            self.refused(store, refusal.kind, call)
+            return
         if source is None:
-            return self.refused(store, NotFoundError, call)
+            self.refused(store, NotFoundError, call)
+            return
         target = DocumentId(target.category, target.name, source.kind)
-        return self.move(store, source, target, call)
+        self.move(store, source, target, call)
+        return
 
     @rule(on=handles, document=anything)
     def read_current(self, on: str, document: DocumentId) -> None:

@@ -187,16 +187,17 @@ class FollowerRules(ListRules):
         """A follower that goes on to the end has seen everything since it began."""
         if name not in self.followed:
             return
-        store = self.fresh(on)
+        self.read_feed(on)
+        store = self.store(on)
         since, told = self.followed[name]
         with store.watch(follower=name) as watch:
             while change := watch.next(timeout_s=0):
                 told.append(change)
-        if not self.feed_lost:
-            self.check_told(told, since)
+        self.check_told(told, since)
 
     def check_all(self, on: str) -> None:
         super().check_all(on)
+        self.check_feed(on)
         for name in self.followed:
             self.check_followed(name, on)
 
@@ -273,6 +274,9 @@ class RetentionRules(FollowerRules):
 
     @rule(on=handles, session=sessions, which=st.none() | st.integers(0, 5))
     def restore_session(self, on: str, session: str, which: int | None) -> None:
+        names = sorted({name for _, name in self.model.trash})
+        if names and which != 0:  # mostly one that is there
+            session = names[(which or 1) % len(names)]
         store, document = self.store(on), session_id(session)
         runs = sorted(run for run, name in self.model.trash if name == session)
         asked = runs[which % len(runs)] if runs and which is not None else None
@@ -281,12 +285,12 @@ class RetentionRules(FollowerRules):
             return store.restore_session(session, run=asked)
 
         if not runs or self.model.doc(document).exists:
-            return self.refused(store, AlreadyExistsError if runs else NotFoundError, call)
+            self.refused(store, AlreadyExistsError if runs else NotFoundError, call)
+            return
         run = asked or runs[-1]
         if self.run(store, call, [lambda model: model.restore(session, run)]) is not CUT:
             self.look(document, store)
             self.acknowledged(document)
-        return None
 
     @rule(on=handles, now=st.booleans(), dry_run=st.booleans())
     def empty_trash(self, *, on: str, now: bool, dry_run: bool) -> None:
@@ -361,7 +365,7 @@ class ArchiveRules(RetentionRules):
     def import_archive(self, on: str, which: int, on_existing: Any) -> None:
         store = self.store(on)
         if not self.archives:
-            return None
+            return
         data, held = self.archives[which % len(self.archives)]
         living = self.model.living()
         differing = [one for one in held if one in living and self.raw_value(one) != held[one]]
@@ -370,7 +374,8 @@ class ArchiveRules(RetentionRules):
             return store.import_archive(io.BytesIO(data), on_existing=on_existing)
 
         if differing and on_existing == "fail":
-            return self.refused(store, AlreadyExistsError, call)
+            self.refused(store, AlreadyExistsError, call)
+            return
         stored = [one for one in held if one not in living]
         stored += differing if on_existing == "replace" else []
         order = sorted(stored, key=_file)
@@ -382,7 +387,6 @@ class ArchiveRules(RetentionRules):
             for one in stored:
                 self.look(one, store)
                 self.acknowledged(one)
-        return None
 
     @rule(on=handles, part=st.none() | anything)
     def export_markdown(self, on: str, part: DocumentId | None) -> None:
