@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
+from plainstate.core import names
 from plainstate.core.codec import reader
 from plainstate.core.record import seal
-from plainstate.errors import InvalidCursorError
+from plainstate.errors import InvalidCursorError, InvalidNameError
 from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
 
 __all__ = [
@@ -204,7 +206,7 @@ def _tells(line: bytes) -> bool:
     if intact is None:
         return False
     try:
-        _decode(intact)
+        _change(_decode(intact), Cursor(0))
     except (msgspec.ValidationError, msgspec.DecodeError):
         return False
     return True
@@ -278,6 +280,15 @@ def _change(line: _Line, at: Cursor) -> Change:
     )
 
 
+@lru_cache(maxsize=1024)
 def _document(text: str, kind: Kind) -> DocumentId:
+    """The document of a line; whoever follows may use its name as a path.
+
+    Raises:
+        msgspec.ValidationError: it cannot be one.
+    """
     category, _, name = text.rpartition("/")
-    return DocumentId(category, name, kind)
+    try:
+        return DocumentId(names.check_category(category), names.check_name(name), kind)
+    except InvalidNameError as error:
+        raise msgspec.ValidationError(error.message) from error

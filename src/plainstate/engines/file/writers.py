@@ -13,13 +13,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from plainstate.engines.file.disk import SUFFIXES, TEMP_PREFIX
+from plainstate.engines.file.layout import document_of
 from plainstate.limits import WRITER_LIST_BYTES
-from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Generator, Iterable, Iterator
 
     from plainstate.engines.file.disk import Disk
+    from plainstate.types import DocumentId
 
 __all__ = ["Dead", "Registration", "dead_writers", "documents_of", "living", "owner", "sweep"]
 
@@ -171,15 +172,15 @@ def living(disk: Disk) -> set[str]:
 
 
 def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
-    """The documents that a writer's file names."""
+    """The documents that a writer's file names; what is no valid name is passed over."""
     data = disk.fs.read(fd, 0, disk.fs.stat_open(fd).st_size)
     found: dict[DocumentId, None] = {}
     for line in data.split(b"\n")[:-1]:
         kind, _, place = line.decode("utf-8", "replace").partition(" ")
         category, _, name = place.rpartition("/")
-        for known in SUFFIXES:
-            if kind == known and category:
-                found[DocumentId(category, name, known)] = None
+        for known, suffix in SUFFIXES.items():
+            if kind == known and (document := document_of(category, name + suffix)):
+                found[document] = None
     return list(found)
 
 
