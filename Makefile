@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format powercut powercut-selftest follow clean FORCE
+.PHONY: help demo test lint types format powercut powercut-selftest follow fuzz fuzz-keep clean FORCE
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -50,6 +50,15 @@ FOLLOWERS := 2
 KILLS := 0
 follow: .venv/ready ## writers and followers of one store: SECONDS= WRITERS= FOLLOWERS= KILLS=
 	$(PY) -m proof.follow --seconds=$(SECONDS) --writers=$(WRITERS) --followers=$(FOLLOWERS) --kills=$(KILLS)
+
+# Which targets, with commas; all of them share the SECONDS.  See proof/README.md.
+TARGETS :=
+fuzz: .venv/ready ## rubbish for everything that reads bytes or text: SECONDS= TARGETS=
+	@python3 tools/make_env.py fuzz
+	$(PY) -m proof.fuzz --seconds=$(SECONDS) --targets=$(TARGETS)
+
+fuzz-keep: .venv/ready ## put the smallest inputs of all runs into the repository: TARGETS=
+	$(PY) -m proof.fuzz --keep --targets=$(TARGETS)
 
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist

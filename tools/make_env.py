@@ -7,6 +7,8 @@ Run by every `make` target.  It does nothing when the environment is ready, and 
    python3-venv is installed; pip then comes from the package index,
 3. installs the project, editable, and its `dev` dependency group.
 
+`make_env.py GROUP` then also installs another dependency group, for what not everybody needs.
+
 Nothing is written outside the checkout.  pip's own settings (`PIP_INDEX_URL`, `PIP_CERT`, …)
 are honoured.
 """
@@ -44,13 +46,27 @@ def main() -> None:
         become_newer_python()
     os.environ.update(TMPDIR=str(TMP), PIP_NO_CACHE_DIR="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
     TMP.mkdir(parents=True, exist_ok=True)
-    wanted = describe()
-    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
-        return
-    print(f"Making .venv with Python {sys.version.split()[0]} …", flush=True)
-    create()
-    install()
-    STAMP.write_text(wanted, encoding="utf-8")
+    if not is_done(STAMP):
+        print(f"Making .venv with Python {sys.version.split()[0]} …", flush=True)
+        create()
+        install("--editable", str(ROOT), *group("dev"))
+        STAMP.write_text(describe(), encoding="utf-8")
+    for name in sys.argv[1:]:
+        add(name)
+
+
+def is_done(stamp: Path) -> bool:
+    """Whether what a stamp stands for was done, and nothing that it depends on was changed."""
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == describe()
+
+
+def add(name: str) -> None:
+    """Installs one more dependency group, unless it is there."""
+    stamp = VENV / f"ready-{name}"
+    if not is_done(stamp):
+        # What needs a compiler and minutes to be made is rather not there.
+        install("--only-binary=:all:", *group(name))
+        stamp.write_text(describe(), encoding="utf-8")
 
 
 def become_newer_python() -> None:
@@ -94,13 +110,18 @@ def create() -> None:
         venv.create(VENV, clear=True, symlinks=True, with_pip=True)
 
 
-def install() -> None:
-    """Installs the project and what its developers need."""
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
     import tomllib  # absent from the older Pythons that this file must start on
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    dev = project["dependency-groups"]["dev"]
-    run(VENV_PYTHON, "-m", "pip", "install", "--quiet", "--editable", ROOT, *dev)
+    requirements: list[str] = project["dependency-groups"][name]
+    return requirements
+
+
+def install(*what: str) -> None:
+    """Installs into the environment."""
+    run(VENV_PYTHON, "-m", "pip", "install", "--quiet", *what)
 
 
 def run(*command: str | Path) -> None:
@@ -111,7 +132,8 @@ def run(*command: str | Path) -> None:
     """
     code = subprocess.call([str(part) for part in command], cwd=ROOT)
     if code != 0:
-        sys.exit(f"Could not make .venv: `{Path(command[0]).name} {command[1]}` failed ({code}).")
+        shown = " ".join(map(str, command[1:]))
+        sys.exit(f"Could not make .venv: `{Path(command[0]).name} {shown}` failed ({code}).")
 
 
 class Links(HTMLParser):
