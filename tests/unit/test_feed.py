@@ -70,7 +70,11 @@ def test_what_is_written_is_read():
     assert lines.end == Cursor(1, len(WHOLE), LINES[-1][-11:-3].decode())
     created, session, twin, gone, came = lines.changes
     assert (created.document, created.action, created.seq) == (PLAN, "create", 1)
-    assert (created.version, created.tx_id, created.time) == ("1-000000aa", "t-1", "2026-01-01T00:00:01Z")
+    assert (created.version, created.tx_id, created.time) == (
+        "1-000000aa",
+        "t-1",
+        "2026-01-01T00:00:01Z",
+    )
     assert session.summary == SUMMARY
     assert (twin.document.kind, twin.tx_id) == ("json", "t-3 \u2603")
     assert (gone.version, gone.moved) == (None, LONGER)
