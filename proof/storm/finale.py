@@ -24,7 +24,6 @@ Known: TypeAlias = Mapping[tuple[str, str], Tokens]
 _KILLS_LEAVE: Final = frozenset(
     {
         "cut-off",
-        "edited",  # a file that was created again without an id: nobody can tell who put it there
         "feed-behind",
         "feed-gap",
         "head-orphaned",
@@ -38,7 +37,7 @@ _KILLS_LEAVE: Final = frozenset(
 )
 """Findings that a kill explains; all of them are notes."""
 
-_STAYS: Final = frozenset({"edited", "feed-gap", "head-orphaned", "quarantined"})
+_STAYS: Final = frozenset({"feed-gap", "head-orphaned", "quarantined"})
 """And those of them that a clean close leaves."""
 
 _MOST_STATES: Final = 300

@@ -16,7 +16,7 @@ def test_what_processes_are_told_has_an_order(tmp_path: Path, kills: int):
     verdict = run(Options(str(tmp_path), seconds=2, writers=6, kills=kills))
     assert not verdict.problems, "\n".join(verdict.problems)
     assert verdict.kills == kills
-    assert verdict.acknowledged > 200
+    assert verdict.acknowledged > 50
     assert (verdict.retries > 0) == (kills > 0)
 
 

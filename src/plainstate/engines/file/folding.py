@@ -83,7 +83,7 @@ class Folding(DocumentState):
         # a new file without a head counts as put there by hand: same number, same version
         unannounced = (
             not tx_id
-            and self.position.version is None
+            and not self.position.seq  # else its number would not be known
             and self._journal is None
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
             and not kept  # an edit of it must get a number of its own
