@@ -45,6 +45,22 @@ def test_a_sound_store_is_clean(base):
     assert report.documents == 10
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved away"])
+def test_a_name_that_is_used_again_was_not_edited(tmp_path, how):
+    with open_store(tmp_path / "store") as store:
+        store.save_json("plans", "a", 1)
+        if how == "deleted":
+            store.delete_file("plans", "a")
+        else:
+            store.rename("plans", "a", "b")
+        commit = store.save_json("plans", "a", 2)
+    report = check_store(tmp_path / "store")
+    assert [one for one in report.findings if one.path.startswith("plans/")] == []
+    with open_store(tmp_path / "store") as store:
+        assert store.read("plans", "a").version == commit.version
+        assert [one.action for one in store.changes() if one.version == commit.version] == ["create"]
+
+
 @each_damage
 def test_each_damage_is_found(damage: Damage, base):
     damage.harm(base)
