@@ -417,6 +417,7 @@ class Hooked(PosixFileSystem):
     """Calls something once, before the next call of a method."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.before: dict[str, Callable[[], object]] = {}
 
     def stat(self, path: str) -> os.stat_result | None:

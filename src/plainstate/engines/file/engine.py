@@ -346,22 +346,24 @@ class FileEngine:
         """
         with self._mutex:
             entry.queue.append(pending)
-        if not self._wait_for_turn(entry, pending, lock_file):
-            return
-        failed = True
         try:
-            if not pending.settled:
-                try:
+            if not self._wait_for_turn(entry, pending, lock_file):
+                return
+            failed = True
+            try:
+                if not pending.settled:
                     entry.file.refresh()
                     self._commit_queue(entry, pending)
-                except BaseException:
+                    if entry.file.wants_fold:
+                        self._fold_or_postpone(entry)
+                failed = False
+            finally:
+                if failed:  # before the next one gets the lock
                     self._withdraw(entry, pending)
-                    raise
-                if entry.file.wants_fold:
-                    self._fold_or_postpone(entry)
-            failed = False
-        finally:
-            self._access.finish(entry, lock_file, failed=failed)
+                self._access.finish(entry, lock_file, failed=failed)
+        except BaseException:
+            self._withdraw(entry, pending)
+            raise
 
     def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
         """Takes the lock; `False`: there is no need to, somebody else has committed it."""
