@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from proof.fuzz.seeds import seeds
+from proof.fuzz.targets import scratch
 
 __all__ = ["CORPUS", "FOUND", "Result", "replay_files", "run"]
 
@@ -97,18 +98,18 @@ def _sow(target: str, folder: Path) -> None:
 
 def _start(target: str, *arguments: str, out: int, seconds: float) -> int:
     command = [sys.executable, "-m", "proof.fuzz.child", target, *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    child = subprocess.Popen(
+        command, cwd=_ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment
+    )
     try:
-        return subprocess.run(
-            command,
-            cwd=_ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            timeout=seconds + _MORE_S,
-            check=False,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-        ).returncode
+        return child.wait(seconds + _MORE_S)
     except subprocess.TimeoutExpired:
         return -1
+    finally:
+        child.kill()
+        child.wait()
+        scratch.remove(child.pid)
 
 
 def _read(target: str, log: str, code: int) -> Result:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "documented", "is_sealed", "lines_in", "same", "sealed", "text_of"]
 
 MARK: Final = b"~"
-"""First byte of an input whose lines get right checksums, which no mutation would find."""
+"""First byte of an input that a target makes something of: right checksums, for example, which no
+mutation would find."""
 
 _TAIL: Final = len(',"sum":"00000000"}')
 
@@ -37,7 +38,12 @@ def documented(*kinds: type[PlainstateError]) -> Iterator[None]:
 
 
 def text_of(data: bytes) -> str:
-    """Any bytes as text, also such as no UTF-8 can say: with lone surrogates of every kind."""
+    """Any bytes as text, also such as no UTF-8 can say: with lone surrogates of every kind.
+
+    Behind `MARK` each two bytes are a character, so that a mutation makes any one of them.
+    """
+    if data.startswith(MARK):
+        return data[1:].decode("utf-16-le", "replace" if len(data) % 2 == 0 else "surrogatepass")
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

@@ -39,6 +39,7 @@ __all__ = [
     "encode_head",
     "encode_transaction",
     "known_members",
+    "number_in",
     "parse",
     "parse_lines",
     "seal",
@@ -64,6 +65,7 @@ DELETION: Final[Patch] = [{"op": "remove", "path": ""}]
 
 _SUM_LENGTH: Final = len(',"sum":"00000000"}')
 _HEAD_PREFIX: Final = b'{"plainstate":'
+_MAX_NUMBER_DIGITS: Final = 18
 
 
 class SnapshotRef(Struct, frozen=True):
@@ -136,6 +138,18 @@ _decode_head = reader(msgspec.json.Decoder(HeadRecord).decode)
 _decode_transaction = reader(msgspec.json.Decoder(TransactionRecord).decode)
 _decode_transactions = reader(msgspec.json.Decoder(TransactionRecord).decode_lines)
 _decode_object = reader(msgspec.json.Decoder(dict[str, Any]).decode)
+
+
+def number_in(version: str) -> int:
+    """The number of the transaction that made a version; 0 of what a foreign hand wrote there.
+
+    Example:
+        >>> number_in("7-6cde7722"), number_in("seven")
+        (7, 0)
+    """
+    number = version.partition("-")[0]
+    known = number.isascii() and number.isdecimal() and len(number) <= _MAX_NUMBER_DIGITS
+    return int(number) if known else 0
 
 
 def seal(body: bytes, previous: int) -> tuple[bytes, int]:

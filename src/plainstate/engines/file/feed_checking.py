@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from plainstate.core import feed
 from plainstate.core.findings import finding
+from plainstate.core.record import number_in
 from plainstate.engines.file.disk import META
 from plainstate.engines.file.examining import examine, noting
 from plainstate.engines.file.feed import Feed
@@ -123,7 +124,7 @@ class FeedCheck:
             f"{shown} is at version {version or ABSENT}, and the change feed told {told or ABSENT}"
         )
         code = "feed-behind"
-        if told is not None and version is not None and _number(version) < _number(told):
+        if told is not None and version is not None and number_in(version) < number_in(told):
             code = "rolled-back"
             text += " before: an older file was put back, or its journal is lost"
         elif version is None and disk.fs.stat(disk.resting(document)) is None:
@@ -139,7 +140,3 @@ class FeedCheck:
 def _changes(data: bytes) -> list[Change]:
     whole = data[: data.rfind(b"\n") + 1]
     return feed.parse(whole, feed.Cursor(0), len(whole)).changes
-
-
-def _number(version: str) -> int:
-    return int(version.partition("-")[0])

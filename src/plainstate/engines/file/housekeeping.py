@@ -7,6 +7,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from plainstate.core.record import number_in
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.access import Access, Waiting
 from plainstate.errors import (
@@ -221,4 +222,4 @@ def _told_line(version: str) -> ToldLine:
     """A version that the feed told as the line that told it."""
     if version == ABSENT:
         return sys.maxsize, None  # whatever its number was
-    return int(version.partition("-")[0]), version
+    return number_in(version), version

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from plainstate.core import summary
+from plainstate.core.record import number_in
 from plainstate.errors import ConflictError
 from plainstate.types import ABSENT, Commit, Json
 
@@ -71,4 +72,4 @@ def duplicate(document: DocumentId, tx_id: str, version: str | None) -> Commit:
             expected=None,
             current=None,
         )
-    return Commit(int(version.partition("-")[0]), version, tx_id, duplicate=True)
+    return Commit(number_in(version), version, tx_id, duplicate=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from plainstate.core.record import HeadRecord, TransactionRecord
+from plainstate.core.record import HeadRecord, TransactionRecord, number_in
 from plainstate.types import action_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _commits(reading: Reading) -> list[_Commit]:
 
 
 def _seq_of(version: str | None) -> int:
-    return 0 if version is None else int(version.partition("-")[0])
+    return 0 if version is None else number_in(version)
 
 
 def _took_effect(reading: Reading, number: int) -> bool:
