@@ -98,6 +98,7 @@ class Machine(RuleBasedStateMachine):
         feed_lost: it may have taken lines from the change feed, and nobody has looked since.
         told_from: how many commits there were then: those need not be told one by one.
         crashed: commits may be told late.
+        moves: of each rename, both documents: its name, its number, the other name.
         behind: a person changed files, and these handles' lists need not know it.
         edited: documents that a person has changed.
     """
@@ -113,6 +114,7 @@ class Machine(RuleBasedStateMachine):
         self.trouble: Trouble | None = None
         self.feed_lost = self.lost_power = self.crashed = False
         self.told_from = 0
+        self.moves: set[tuple[DocumentId, int, DocumentId]] = set()
         self.behind: set[str] = set()
         self.edited: set[DocumentId] = set()
         self.cursor: str | None = None
@@ -331,9 +333,10 @@ class Machine(RuleBasedStateMachine):
         if reply is CUT:
             return
         assert reply.seq == self.model.doc(target).seq
-        for document in (source, target):
+        for document, other in ((source, target), (target, source)):
             self.look(document, store)
             self.acknowledged(document)
+            self.moves.add((document, self.model.doc(document).seq, other))
 
     def acknowledged(self, document: DocumentId) -> None:
         doc = self.model.doc(document)
@@ -461,6 +464,9 @@ class Machine(RuleBasedStateMachine):
             check_order(told)
         commits = self.model.commits[max(since, self.told_from) :]
         check_complete(told, [one for one in commits if one[0] not in self.edited])
+        if not self.crashed and not since:
+            moved = {(one.document, one.seq, one.moved) for one in told}
+            assert {one for one in self.moves if one[0] not in self.edited} <= moved
         last = {change.document: (change.seq, change.version) for change in told}
         for document, found in last.items():
             doc = self.model.doc(document)
