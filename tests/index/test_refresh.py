@@ -271,3 +271,11 @@ def test_words_that_are_still_to_be_filed_anew_are_nobodys(folder: Path, monkeyp
 
         monkeypatch.setattr(search, "catch_up", before_it_changed_hands)
         assert store.search("train", user_id="ada") == []
+
+
+def test_reindex_counts_what_is_there(folder: Path):
+    with open_store(folder) as store:
+        store.save_json("plans", "a", 1)
+        (folder / "plans" / "b.jsonl").touch()  # a creation was cut off
+        assert store.reindex() == 1
+        assert store.list_category("plans") == ["a"]
