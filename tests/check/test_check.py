@@ -58,7 +58,9 @@ def test_a_name_that_is_used_again_was_not_edited(tmp_path, how):
     assert [one for one in report.findings if one.path.startswith("plans/")] == []
     with open_store(tmp_path / "store") as store:
         assert store.read("plans", "a").version == commit.version
-        assert [one.action for one in store.changes() if one.version == commit.version] == ["create"]
+        assert [one.action for one in store.changes() if one.version == commit.version] == [
+            "create"
+        ]
 
 
 @each_damage

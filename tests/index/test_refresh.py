@@ -343,3 +343,11 @@ def test_what_a_scan_tells_is_durable_before_a_row_holds_it(folder: Path):
         refresh.scan(database)
         assert told.noticed == [("a", before)]
         assert rows == [before]
+
+
+def test_reindex_counts_what_is_there(folder: Path):
+    with open_store(folder) as store:
+        store.save_json("plans", "a", 1)
+        (folder / "plans" / "b.jsonl").touch()  # a creation was cut off
+        assert store.reindex() == 1
+        assert store.list_category("plans") == ["a"]

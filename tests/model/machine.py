@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import note
@@ -20,14 +19,8 @@ from plainstate.types import Commit, DocumentId
 from .adapters import WORLDS
 from .model import (
     GONE,
-    KINDS,
-    SESSIONS,
     Model,
     Refused,
-    check_complete,
-    check_order,
-    moment,
-    says,
     seen,
     session_id,
 )
@@ -35,7 +28,7 @@ from .model import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from plainstate.types import Change, Finding
+    from plainstate.types import Change
 
     from .model import Doc, Effect, Entry
 
@@ -43,25 +36,35 @@ if TYPE_CHECKING:
 
 WORDS = ("apple", "pear", "fig")
 USERS = ("ada", "bob")
-PLACES = tuple(
-    DocumentId(category, name, kind)
-    for category, kind in (
-        ("plans", "json"),
-        ("plans/deep", "json"),
-        ("plans", "markdown"),
-        ("notes", "markdown"),
-    )
-    for name in ("a", "b")
+PLACES = (
+    DocumentId("plans", "a", "json"),
+    DocumentId("plans", "a", "markdown"),
+    DocumentId("plans/deep", "b", "json"),
+    DocumentId("notes", "b", "markdown"),
 )
+NAMES = ("s-1", "s-2")
 
 handles = st.sampled_from("abc")
 words = st.sampled_from(WORDS)
 users = st.sampled_from(USERS)
-sessions = st.sampled_from(("s-1", "s-2", "s-3"))
+sessions = st.sampled_from(NAMES)
 documents = st.sampled_from(PLACES)
 tx_ids = st.none() | st.sampled_from([f"t-{number}" for number in range(5)])
 images = st.integers(0, 23)
 policies = st.sampled_from((None, "commit", "periodic", "os"))
+
+
+OBSERVERS: dict[str, dict[str, Any]] = {}
+
+
+def observer(**arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Marks what only looks: all of these share one rule, so that most steps change something."""
+
+    def enter(look: Callable[..., None]) -> Callable[..., None]:
+        OBSERVERS[look.__name__] = arguments
+        return look
+
+    return enter
 
 
 class Trouble(Struct):
@@ -98,6 +101,7 @@ class Machine(RuleBasedStateMachine):
         feed_lost: it may have taken lines from the change feed, and nobody has looked since.
         told_from: how many commits there were then: those need not be told one by one.
         crashed: commits may be told late.
+        moves: of each rename, both documents: its name, its number, the other name.
         behind: a person changed files, and these handles' lists need not know it.
         edited: documents that a person has changed.
     """
@@ -113,6 +117,7 @@ class Machine(RuleBasedStateMachine):
         self.trouble: Trouble | None = None
         self.feed_lost = self.lost_power = self.crashed = False
         self.told_from = 0
+        self.moves: set[tuple[DocumentId, int, DocumentId]] = set()
         self.behind: set[str] = set()
         self.edited: set[DocumentId] = set()
         self.cursor: str | None = None
@@ -230,7 +235,7 @@ class Machine(RuleBasedStateMachine):
             possible.append(copy.deepcopy(possible[-1]))
             stage(possible[-1])
         store = self.store("a")
-        known = {*PLACES, *map(session_id, ("s-1", "s-2", "s-3")), *possible[-1].docs}
+        known = {*PLACES, *map(session_id, NAMES), *possible[-1].docs}
         found = {document: self._found(store, document) for document in sorted(known)}
         trash = {(one.run, one.id) for one in store.trash()}
         fitting = [model for model in possible if model.fits(found, trash, loose=loose)]
@@ -331,9 +336,10 @@ class Machine(RuleBasedStateMachine):
         if reply is CUT:
             return
         assert reply.seq == self.model.doc(target).seq
-        for document in (source, target):
+        for document, other in ((source, target), (target, source)):
             self.look(document, store)
             self.acknowledged(document)
+            self.moves.add((document, self.model.doc(document).seq, other))
 
     def acknowledged(self, document: DocumentId) -> None:
         doc = self.model.doc(document)
@@ -385,148 +391,6 @@ class Machine(RuleBasedStateMachine):
                 continue
             found = GONE if state is None else seen(document, state.value)
             assert found == entry.value, f"{document} at {entry.seq}: {found}, not {entry.value}"
-
-    def fresh(self, name: str) -> Any:
-        """A handle whose lists know what was changed by hand."""
-        store = self.store(name)
-        if name in self.behind:
-            store.reindex()
-            self.behind.discard(name)
-        return store
-
-    def check_lists(self, name: str) -> None:
-        store = self.fresh(name)
-        living = self.model.living()
-        counts: dict[str, int] = {}
-        for document in living:
-            counts[document.category] = counts.get(document.category, 0) + 1
-        assert store.count_documents() == counts
-        assert store.list_categories() == sorted(counts)
-        for category in counts:
-            for kind in KINDS:
-                names = [one.name for one in living if (one.category, one.kind) == (category, kind)]
-                assert store.list_category(category, kind=kind) == sorted(names)
-        users = {
-            one.name: value["user"] for one, value in living.items() if one.category == SESSIONS
-        }
-        listed = store.list_sessions()
-        assert {one.id: one.user_id for one in listed} == users
-        assert len(listed) == len(users) == store.count_sessions()
-        for one in listed:
-            value = living[session_id(one.id)]
-            raw = self.raw_value(session_id(one.id))
-            assert one.damaged is None
-            assert one.message_count == len(value["turns"])
-            assert one.title == value["metadata"].get("title")
-            said = [text for role, text in value["turns"] if role == "user"]
-            assert one.preview == "".join(said[:1])
-            assert one.updated_at == moment(raw["updated_at"])
-        changed = [one.updated_at for one in listed]
-        assert changed == sorted(changed, reverse=True)
-
-    def check_search(self, name: str, word: str, category: str | None, user: str | None) -> None:
-        store = self.fresh(name)
-        expected = {
-            document
-            for document, value in self.model.living(category).items()
-            if says(value, word)
-            and (user is None or (document.category == SESSIONS and value["user"] == user))
-        }
-        hits = store.search(word, category=category, user_id=user, limit=1000)
-        assert {hit.document for hit in hits} == expected
-        assert all("«" in hit.snippet for hit in hits)
-
-    def check_feed(self, name: str) -> None:
-        """Goes on where it stopped: every commit is told, and the last change is what is."""
-        self.read_feed(name)
-        self.check_told(self.told, 0)
-
-    def read_feed(self, name: str) -> None:
-        """Reads on; what only a look at the documents tells is told first."""
-        store = self.fresh(name)
-        if self.feed_lost or self.edited:
-            self.told += (page := store.changes(self.cursor, limit=10_000)).changes
-            self.cursor = page.cursor
-            last = {change.document: change.version or "absent" for change in self.told}
-            for document in self.model.docs:
-                store.raw._engine.notice(document, last.get(document, "absent"))
-            self.feed_lost = False
-        while page := store.changes(self.cursor, limit=7):
-            self.told += page.changes
-            self.cursor = page.cursor
-
-    def check_told(self, told: list[Change], since: int) -> None:
-        told = [change for change in told if change.document not in self.edited]
-        if not self.crashed:
-            check_order(told)
-        commits = self.model.commits[max(since, self.told_from) :]
-        check_complete(told, [one for one in commits if one[0] not in self.edited])
-        last = {change.document: (change.seq, change.version) for change in told}
-        for document, found in last.items():
-            doc = self.model.doc(document)
-            assert found[1] == (doc.version if doc.exists else None), (
-                f"{document}: the feed ends with {found}, not {doc.log[-1]}"
-            )
-
-    # --- the end ---
-
-    def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
-        try:
-            if sys.exc_info()[0] is None:
-                self._check_end()
-        finally:
-            for store in self.store_of.values():
-                store.abandon()
-            self.world.close()
-
-    def _check_end(self) -> None:
-        self.trouble = None
-        for name in [*self.store_of]:
-            self.check_all(name)
-        for name in [*self.store_of]:
-            self.store_of[name].close()
-            del self.store_of[name]
-        self.check_all("a")
-        self.check_feed("a")
-        store = self.store("a")
-        self.check_sound(store.check().findings)
-        store.close()
-        del self.store_of["a"]
-        if self.world.has_files:
-            self._check_files()
-
-    def check_all(self, name: str) -> None:
-        store = self.store(name)
-        for document in list(self.model.docs):
-            self.look(document, store)
-            self.check_past(document, store)
-        assert {(one.run, one.id) for one in store.trash()} == set(self.model.trash)
-        self.check_lists(name)
-        for word in WORDS:
-            self.check_search(name, word, None, None)
-
-    def check_sound(self, findings: list[Finding]) -> None:
-        """There is nothing worse than a note, but what a power cut or a person explains."""
-        for one in findings:
-            explained = one.code == "feed-damaged" and self.lost_power
-            if one.code in ("rolled-back", "document-gone"):  # the feed had told of more
-                explained = self.lost_power or one.document in self.edited
-            assert one.severity == "note" or explained, one
-
-    def _check_files(self) -> None:
-        """At rest, every document is its plain file, and nothing lies about."""
-        for document, doc in self.model.docs.items():
-            data = self.world.plain(document)
-            assert (data is not None) == doc.exists, f"{document}: {data!r}"
-            if data is not None:
-                value = data.decode() if document.kind == "markdown" else json.loads(data)
-                assert seen(document, value) == doc.value
-        files = [path for path in self.world.files() if "/quarantine/" not in path]
-        journals = [path for path in files if path.endswith((".jsonl", ".mdl")) and path[0] != "."]
-        left = [path for path in files if ".tmp-" in path or "/writers/" in path]
-        assert not left + journals, f"left behind: {left + journals}"
 
 
 def seq_of(version: str) -> int:

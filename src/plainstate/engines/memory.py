@@ -176,7 +176,8 @@ class MemoryEngine:
             moved = self._commit(
                 target, goal, _replacing(value)(_nothing()), self._make_id(), moved=document
             )
-            goal.recent = {**recent, moved.tx_id: moved}
+            goal.recent = {**goal.recent, **recent}  # a retry may come under either name
+            _forget_oldest(goal.recent)
             renamed = structs.replace(goal.transactions[-1], patch=[], action="update")
             goal.transactions = [*source.transactions, renamed]
             source.transactions = []
@@ -333,8 +334,7 @@ class MemoryEngine:
             transaction = Transaction(seq, tx_id, now, kept, stored.version, action)
             stored.transactions.append(transaction)
             stored.recent[tx_id] = commit
-            while len(stored.recent) > RECENT_TX_IDS:
-                del stored.recent[next(iter(stored.recent))]
+            _forget_oldest(stored.recent)
             if is_public(document):
                 self._tell(document, stored, transaction, moved=moved)
         return commit
@@ -471,6 +471,11 @@ def _replayed(document: DocumentId, stored: _Stored, at: int) -> State | None:
         value = None if one.patch == DELETION else patch.apply(value, copy.deepcopy(one.patch))
     version = kept[-1].version if kept else None
     return None if version is None else State(value, at, version)
+
+
+def _forget_oldest(recent: dict[str, Commit]) -> None:
+    while len(recent) > RECENT_TX_IDS:
+        del recent[next(iter(recent))]
 
 
 def _nothing() -> Head:

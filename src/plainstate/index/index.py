@@ -240,7 +240,7 @@ class Index:
                         else progress(min(count + done, 2 * count), 2 * count)
                     ),
                 )
-            return count
+            return _read(database, _count)  # of those that were listed, some may be absent
 
         return self._answer(build, fresh=False)
 
@@ -391,9 +391,13 @@ def _closed() -> UsageError:
     return UsageError("the store is closed", hint="Open it again with open_store.")
 
 
-def _is_small(connection: sqlite3.Connection) -> bool:
+def _count(connection: sqlite3.Connection) -> int:
     (count,) = connection.execute("SELECT coalesce(sum(count), 0) FROM categories").fetchone()
-    return bool(count <= _SMALL)
+    return int(count)
+
+
+def _is_small(connection: sqlite3.Connection) -> bool:
+    return _count(connection) <= _SMALL
 
 
 def _read(database: Database, page: Callable[..., T], *args: Any, **options: Any) -> T:

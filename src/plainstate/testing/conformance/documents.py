@@ -187,6 +187,19 @@ async def rename_takes_no_other_place(kit: Kit) -> None:
 
 
 @case()
+async def a_rename_forgets_no_retry(kit: Kit) -> None:
+    """Ids that the document or its new name has seen are remembered under the new name."""
+    await kit.store.save_json("notes", "b", 1, tx_id="there")
+    await kit.store.delete_file("notes", "b")
+    await kit.store.save_json("notes", "a", 2, tx_id="here")
+    await kit.store.rename("notes", "a", "b")
+    for tx_id in ("there", "here"):
+        again = await kit.store.save_json("notes", "b", 3, tx_id=tx_id)
+        that(again.duplicate, f"{tx_id} is remembered")
+    equal(await kit.store.load_json("notes", "b"), 2)
+
+
+@case()
 async def a_renamed_document_leaves_its_name(kit: Kit) -> None:
     """The old name can be used again, and the new document goes its own way."""
     await kit.store.save_json("notes", "a", 1)
