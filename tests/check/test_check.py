@@ -16,6 +16,7 @@ from plainstate import CheckReport, check_store, open_store
 from plainstate.core.findings import CODES
 from plainstate.engines.file.checking import check
 from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.document import FileDocument
 from plainstate.errors import DamagedError, FormatVersionError, InvalidUrlError
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.testing.faultfs import FaultyFileSystem
@@ -72,6 +73,27 @@ def test_each_damage_is_found(damage: Damage, base):
         assert one.path in one.message
         assert one.remedy
         assert f", line {one.line}" in one.message or one.line in (0, 1)
+
+
+def test_a_deletion_that_was_cut_off_and_not_told_is_only_that(tmp_path, monkeypatch):
+    """The journal says that the document is deleted; it has no head yet."""
+    base = tmp_path / "store"
+    store = open_store(base)
+    store.append_user_message("s-1", "Hello", user_id="ada")
+    (segment,) = (base / META / "feed").iterdir()
+    before = segment.stat().st_size
+
+    def cut_off(*_):
+        raise OSError(errno.EIO, "cut off")
+
+    monkeypatch.setattr(FileDocument, "_fold", cut_off)
+    store.delete_session("s-1")
+    os.truncate(segment, before)
+    found = {one.code: one.severity for one in check_store(base).findings}
+    assert found["feed-behind"] == "note"
+    assert set(found.values()) == {"note"}
+    monkeypatch.undo()
+    store.close()
 
 
 def test_every_code_is_tested():

@@ -127,7 +127,9 @@ class FeedCheck:
         if told is not None and version is not None and number_in(version) < number_in(told):
             code = "rolled-back"
             text += " before: an older file was put back, or its journal is lost"
-        elif version is None and disk.fs.stat(disk.resting(document)) is None:
+        elif version is None and not any(
+            disk.fs.stat(path) for path in (disk.resting(document), disk.journal(document))
+        ):
             code = "document-gone"
             text = f"{shown} is not there, and the change feed told version {told} of it last"
         yield finding(code, text, document=document, path=shown)
