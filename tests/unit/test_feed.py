@@ -16,14 +16,14 @@ SESSION = DocumentId("sessions", "s-1")
 SUMMARY = {"user_id": "ada", "users": 1, "preview": '{"document":"a/b"} \n "sum":"00000000"}'}
 
 LINES = [
-    feed.encode(PLAN, "create", 1, "1-aa", "t-1", "2026-01-01T00:00:01Z"),
-    feed.encode(SESSION, "create", 1, "1-bb", "t-2", "2026-01-01T00:00:02Z", summary=SUMMARY),
-    feed.encode(TWIN, "update", 7, "7-cc", "t-3 \u2603", "2026-01-01T00:00:03Z"),
+    feed.encode(PLAN, "create", 1, "1-aaaaaaaa", "t-1", "2026-01-01T00:00:01Z"),
+    feed.encode(SESSION, "create", 1, "1-bbbbbbbb", "t-2", "2026-01-01T00:00:02Z", summary=SUMMARY),
+    feed.encode(TWIN, "update", 7, "7-cccccccc", "t-3 \u2603", "2026-01-01T00:00:03Z"),
     feed.encode(PLAN, "delete", 2, None, "t-4", "2026-01-01T00:00:04Z", moved=LONGER),
-    feed.encode(LONGER, "create", 1, "1-dd", "", "2026-01-01T00:00:04Z", moved=PLAN),
+    feed.encode(LONGER, "create", 1, "1-dddddddd", "", "2026-01-01T00:00:04Z", moved=PLAN),
 ]
 WHOLE = b"".join(LINES)
-LATER = feed.encode(SESSION, "update", 2, "2-ee", "t-5", "2026-01-01T00:00:05Z")
+LATER = feed.encode(SESSION, "update", 2, "2-eeeeeeee", "t-5", "2026-01-01T00:00:05Z")
 
 
 def read(data: bytes, start: Cursor | None = None, limit: int = 100) -> feed.Lines:
@@ -70,7 +70,11 @@ def test_what_is_written_is_read():
     assert lines.end == Cursor(1, len(WHOLE), LINES[-1][-11:-3].decode())
     created, session, twin, gone, came = lines.changes
     assert (created.document, created.action, created.seq) == (PLAN, "create", 1)
-    assert (created.version, created.tx_id, created.time) == ("1-aa", "t-1", "2026-01-01T00:00:01Z")
+    assert (created.version, created.tx_id, created.time) == (
+        "1-aaaaaaaa",
+        "t-1",
+        "2026-01-01T00:00:01Z",
+    )
     assert session.summary == SUMMARY
     assert (twin.document.kind, twin.tx_id) == ("json", "t-3 \u2603")
     assert (gone.version, gone.moved) == (None, LONGER)
@@ -155,15 +159,15 @@ def test_what_a_newer_writer_adds():
     lines = read(more + strange[0] + LINES[1])
     assert told(lines) == [ALL[0], ALL[1]]
     assert lines.gap
-    assert feed.last_version(LINES[0] + strange[0], PLAN) == "1-aa"
+    assert feed.last_version(LINES[0] + strange[0], PLAN) == "1-aaaaaaaa"
 
 
 def test_the_last_version():
     assert feed.last_version(WHOLE, PLAN) == "absent"
-    assert feed.last_version(WHOLE[: -len(LINES[4]) - len(LINES[3])], PLAN) == "1-aa"
-    assert feed.last_version(WHOLE, TWIN) == "7-cc"
-    assert feed.last_version(WHOLE, LONGER) == "1-dd"
-    assert feed.last_version(WHOLE, SESSION) == "1-bb"
+    assert feed.last_version(WHOLE[: -len(LINES[4]) - len(LINES[3])], PLAN) == "1-aaaaaaaa"
+    assert feed.last_version(WHOLE, TWIN) == "7-cccccccc"
+    assert feed.last_version(WHOLE, LONGER) == "1-dddddddd"
+    assert feed.last_version(WHOLE, SESSION) == "1-bbbbbbbb"
     assert feed.last_version(WHOLE, DocumentId("a", "b")) is None
     assert feed.last_version(WHOLE, DocumentId("notes", "pla", "markdown")) is None
     assert feed.last_version(b"", PLAN) is None
