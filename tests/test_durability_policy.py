@@ -20,6 +20,7 @@ class TracingFileSystem(PosixFileSystem):
     """Counts the calls that change something."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: Counter[str] = Counter()
         self.sizes: list[int] = []
 

@@ -92,6 +92,7 @@ class SlowFileSystem(PosixFileSystem):
     """Syncs wait until they are let go."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reached = threading.Event()
         self.go = threading.Event()
         self.slow = False
