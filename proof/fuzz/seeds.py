@@ -121,6 +121,8 @@ def _files() -> list[tuple[int, bytes]]:
         path = GOLDEN / name
         data = path.read_bytes() if path.exists() else b""
         found += [(at, one) for one in (data, MARK + data, data[: len(data) // 2])]
+        damaged = GOLDEN.parents[2].glob(f"damaged/*/changed/{name}")
+        found += [(at, one.read_bytes()) for one in sorted(damaged)]
     dead = FILES.index(".plainstate/writers/01990000-0000-7000-8000-000000000000") - 48
     return [*found, (dead, b"json plans/busy\n"), (dead, b"json ../outside/busy\n"), *_hostile()]
 

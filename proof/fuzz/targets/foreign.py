@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from plainstate import StateStore
 from plainstate.cli import importing, imports
 from plainstate.core import names
+from plainstate.errors import AlreadyExistsError, InvalidNameError, InvalidValueError
 from proof.fuzz.oracle import documented
 from proof.fuzz.targets import scratch
 
 __all__ = ["foreign"]
+
+_REFUSALS: Final = (AlreadyExistsError, InvalidNameError, InvalidValueError)
 
 
 def foreign(data: bytes) -> None:
@@ -21,7 +25,7 @@ def foreign(data: bytes) -> None:
     path = os.path.join(scratch.folder("foreign"), "chats.json")
     with open(path, "wb") as file:
         file.write(data)
-    with documented(), StateStore("memory:") as store:
+    with documented(*_REFUSALS), StateStore("memory:") as store:
         for found in imports.dialogues(path):
             session = importing.make_session(found.dialogue)
             names.check_name(session.id)

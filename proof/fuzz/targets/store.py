@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plainstate import check_store, open_store
-from plainstate.errors import PlainstateError
+from plainstate.errors import (
+    DamagedError,
+    EditConflictError,
+    FormatVersionError,
+    PlainstateError,
+)
 from proof.fuzz.oracle import documented, is_sealed, lines_in, sealed
 from proof.fuzz.targets import scratch
 
@@ -63,6 +68,7 @@ _DOCUMENTS: Final[tuple[tuple[str, str, Kind], ...]] = (
     ("sessions", "s-2", "json"),
 )
 
+_EXPECTED: Final = (DamagedError, EditConflictError, FormatVersionError)
 _NEVER: Final = 3600.0
 
 
@@ -80,13 +86,13 @@ def store(data: bytes) -> None:
     base = _fresh(name, content)
     outside = _tree(_outside())
     report: CheckReport | None = None
-    with documented():
+    with documented(*_EXPECTED):
         report = check_store(base)
         for one in report.findings:
             assert one.remedy or one.severity == "note", one
             f"{one.message}{one.remedy}".encode(errors="surrogateescape")
     after: dict[str, Any] | None = None
-    with documented(), open_store(base, quiet_fold_s=_NEVER) as opened:
+    with documented(*_EXPECTED), open_store(base, quiet_fold_s=_NEVER) as opened:
         now = _values(opened)
         told = report is not None and report.findings
         assert told or now == _whole() or _is_one_of_ours(name, content), "damage without a word"
@@ -94,10 +100,10 @@ def store(data: bytes) -> None:
         _repair(opened)
         _write_elsewhere(opened)
         after = _values(opened)
-        with documented():
+        with documented(*_EXPECTED):
             opened.checkpoint()
     if after is not None:
-        with documented(), open_store(base, quiet_fold_s=_NEVER) as opened:
+        with documented(*_EXPECTED), open_store(base, quiet_fold_s=_NEVER) as opened:
             assert _values(opened) == after, "a fold changed a document"
     assert _tree(_outside()) == outside, "something outside the store was changed"
 
@@ -121,7 +127,7 @@ def _ask_everything(opened: StateStore) -> None:
         asks.append(lambda c=category, n=name, k=kind: opened.history(c, n, kind=k))  # type: ignore[misc]
         asks.append(lambda c=category, n=name, k=kind: opened.salvage(c, n, kind=k))  # type: ignore[misc]
     for ask in asks:
-        with documented():
+        with documented(*_EXPECTED):
             ask()
     for category in opened.list_categories():
         assert not category.startswith((".", "/")), category
@@ -130,7 +136,7 @@ def _ask_everything(opened: StateStore) -> None:
 
 def _repair(opened: StateStore) -> None:
     first: RepairReport | None = None
-    with documented():
+    with documented(*_EXPECTED):
         first = opened.repair(cut=True)
     if first is not None:
         again = opened.repair(cut=True)

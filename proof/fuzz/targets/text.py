@@ -23,6 +23,8 @@ from plainstate.errors import (
     InvalidNameError,
     InvalidPatchError,
     InvalidUrlError,
+    InvalidValueError,
+    UsageError,
 )
 from plainstate.limits import MAX_CATEGORY_BYTES, MAX_CATEGORY_PARTS, MAX_TX_ID_BYTES
 from plainstate.store import place_of
@@ -77,9 +79,9 @@ def category(data: bytes) -> None:
         and len(text.encode(errors="surrogatepass")) <= MAX_CATEGORY_BYTES
     )
     assert layout.is_category(text) == allowed
-    with documented():
+    with documented(InvalidNameError):
         names.check_category(text)
-    with documented():
+    with documented(UsageError):
         places.parse_doc(text)
     if not allowed:
         return
@@ -94,7 +96,7 @@ def category(data: bytes) -> None:
 def tx_id(data: bytes) -> None:
     """An id that is accepted stays itself in a journal line, and does not end the line."""
     text = text_of(data)
-    with documented():
+    with documented(InvalidNameError):
         names.check_tx_id(text)
         assert 1 <= len(text) <= MAX_TX_ID_BYTES
         line, _ = encode_transaction(1, text, "now", [], previous=0, synced=0)
@@ -110,7 +112,7 @@ def time(data: bytes) -> None:
     """
     stamps = []
     for text in text_of(data).split("\n"):
-        with documented():
+        with documented(InvalidValueError):
             ns = times.parse(text)
             stamps.append((ns, text))
             written = times.format(ns)
