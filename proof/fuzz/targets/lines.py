@@ -16,6 +16,7 @@ from plainstate.errors import (
     EditConflictError,
     FormatVersionError,
 )
+from plainstate.history import describe
 from plainstate.types import DocumentId
 from proof.fuzz.oracle import documented, is_sealed, lines_in, same, sealed
 
@@ -99,6 +100,7 @@ def past(data: bytes) -> None:
         assert [ends[0], ends[-1]] == [read.records[0], read.records[-1]]
         again = history.encode(read.records, previous=0)[0]
         told = history.transactions(read.records)
+        assert all(map(describe, told))
         for one in (*told, read.records[-1]):
             found = history.state_after(lines(), one.seq)
             if found is not None and found != "unkept":
@@ -232,7 +234,9 @@ def _is_kept(
     basis = replay.find_basis(records, snapshot)
     lines = history.unkept(None, document, records, basis, snapshot, value)
     written, _ = history.encode(lines, previous=0)
-    told = history.state_after(history.parse(written, path=_NAME).records, basis.seq)
+    past = history.parse(written, path=_NAME).records
+    assert all(map(describe, history.transactions(past)))
+    told = history.state_after(past, basis.seq)
     assert told != "unkept"
     if told is None:
         assert basis.version is None

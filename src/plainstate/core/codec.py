@@ -276,8 +276,8 @@ def too_deep() -> RefusedError:
     )
 
 
-def is_too_deep(tree: Json) -> bool:
-    """Whether a tree is nested deeper than any that is stored.
+def is_too_deep(tree: Json, limit: int = MAX_NESTING) -> bool:
+    """Whether a tree is nested deeper than a limit, by default that of all that is stored.
 
     It descends level by level through what the garbage collector tracks.
 
@@ -286,7 +286,7 @@ def is_too_deep(tree: Json) -> bool:
     are nearly all there is, are passed over several times faster than by type.
     """
     level = [tree] if is_tracked(tree) else []
-    for _ in range(MAX_NESTING - 1):
+    for _ in range(limit - 1):
         if not level:
             return False
         level = [

@@ -270,6 +270,9 @@ def transactions(lines: Sequence[Line]) -> list[Transaction]:
 
     Where only the state behind one is kept, its patch is the whole value, and its `action` `None`
     unless it was a whole save or an edit.
+
+    Raises:
+        DamagedError: a patch is none.
     """
     found = []
     for index in _counting(lines):
@@ -280,6 +283,10 @@ def transactions(lines: Sequence[Line]) -> list[Transaction]:
             existed = lines[index - 1].version is not None
             action: Action | None = action_of(existed=existed, exists=line.version is not None)
             operations = line.patch
+            try:
+                patch.validate(operations)
+            except InvalidPatchError as error:
+                raise _misfit(f"transaction {line.seq} is malformed: {error}") from error
         else:
             action = None if line.action is UNSET else line.action
             add = [{"op": "add", "path": "", "value": line.value}]
@@ -357,7 +364,7 @@ def _replay(lines: Sequence[Line]) -> Json:
 def _misfit(reason: str) -> DamagedError:
     return DamagedError(
         f"history: {reason}",
-        hint="It was not written by plainstate; remove the history file.",
+        hint="It was not written by plainstate; `plainstate check` names the file.",
         path="",
         line=0,
     )
