@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis.stateful import rule
 
 from plainstate.types import Change, DocumentId
 
 from .documents import anything
 from .machine import (
     CUT,
+    handles,
     observer,
     users,
     words,
@@ -22,7 +24,7 @@ from .sessions import SessionRules
 class ListRules(SessionRules):
     """Lists, pages, search, numbers."""
 
-    @observer()
+    @rule(on=handles)
     def lists(self, on: str) -> None:
         store = self.store(on)
         if self.run(store, store.list_categories, []) is not CUT:
@@ -79,7 +81,8 @@ class ListRules(SessionRules):
         names = {one.name for one in living if kind in (None, one.kind)}
         assert found == sorted(name for name in names if name.startswith(prefix))
 
-    @observer(
+    @rule(
+        on=handles,
         word=words,
         category=st.none() | anything.map(lambda one: one.category),
         user=st.none() | users,
