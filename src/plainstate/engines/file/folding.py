@@ -116,11 +116,9 @@ class Folding(DocumentState):
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
         tx_id = self._services.make_id()
-        moving_from = None
-        if self._history.is_there():  # it will lie under both names for a while
-            self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
-            moving_from = str(self.id)
-        head = target.await_snapshot(reference, self._head, moving_from)
+        # or, cut off, it would look as if somebody had removed the one and made the other by hand
+        self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
+        head = target.await_snapshot(reference, self)
         self._history.copy(target._history, point_of(self._head), head, tx_id)
         self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
@@ -149,15 +147,13 @@ class Folding(DocumentState):
                 self._forget_head()  # nobody asks for such a name again
         return Commit(head.seq, str(head.version), tx_id)
 
-    def await_snapshot(
-        self, snapshot: SnapshotRef, source: HeadRecord, moving_from: str | None
-    ) -> HeadRecord:
+    def await_snapshot(self, snapshot: SnapshotRef, source: Folding) -> HeadRecord:
         """Prepares a resting head for a snapshot that is about to be moved here."""
         self._disk.make_folder(self.id.category)
-        seq = max(self.position.seq, source.seq) + 1
+        seq = max(self.position.seq, source.position.seq) + 1
         head = self._make_head(seq, f"{seq}-{snapshot.digest[:8]}", snapshot, None)
-        head = msgspec.structs.replace(head, summary=source.summary)
-        self._put_resting(msgspec.structs.replace(head, moving_from=moving_from))
+        head = msgspec.structs.replace(head, summary=source.position.summary)
+        self._put_resting(msgspec.structs.replace(head, moving_from=str(source.id)))
         return head
 
     def settle_move(self) -> None:
