@@ -10,11 +10,16 @@ import msgspec
 from plainstate import Commit, StateStore
 from plainstate.engines.file.disk import Disk, stamp_of
 from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.history import HistoryFile
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.fs.posix import PosixFileSystem
+from plainstate.types import TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from plainstate.types import DocumentId
 
 __all__ = ["SABOTAGES", "Sabotage"]
 
@@ -26,11 +31,13 @@ class Sabotage(NamedTuple):
         what: in words.
         apply: breaks it in this process.
         faults: disk writes that must fail for it to matter.
+        for_readers: it must break the program that opens the store after the cut, too.
     """
 
     what: str
     apply: Callable[[], None]
     faults: int = 0
+    for_readers: bool = False
 
 
 def _put(owner: type, name: str, value: Callable[..., Any]) -> None:
@@ -109,6 +116,64 @@ def _batch_in_parts() -> None:
     _put(StateStore, "append_messages", append_messages)
 
 
+def _is_trash(document: DocumentId) -> bool:
+    return document.category.startswith(TRASH)
+
+
+def _prune_unsynced() -> None:
+    whole = FileDocument.rename_to
+
+    def rename_to(self: FileDocument, target: FileDocument) -> Commit:
+        if not _is_trash(target.id):
+            return whole(self, target)
+        owners: tuple[tuple[type, str], ...]
+        owners = (PosixFileSystem, "sync_folder"), (FileDocument, "sync_moved")
+        kept = [getattr(owner, name) for owner, name in owners]
+        for owner, name in owners:  # a sync of another folder would save this rename as well
+            _put(owner, name, _nothing)
+        try:
+            return whole(self, target)
+        finally:
+            for (owner, name), method in zip(owners, kept, strict=True):
+                _put(owner, name, method)
+
+    _put(FileDocument, "rename_to", rename_to)
+
+
+def _prune_by_copy() -> None:
+    whole = FileEngine.rename
+
+    def rename(
+        self: FileEngine, document: DocumentId, target: DocumentId, *, expected: str | None = None
+    ) -> Commit:
+        state = self.read(document)
+        if state is None or not _is_trash(target):
+            return whole(self, document, target, expected=expected)
+        commit = self.replace(target, state.value)
+        self.delete(document)
+        return commit
+
+    _put(FileEngine, "rename", rename)
+
+
+def _history_unsynced() -> None:
+    whole = HistoryFile.append
+
+    def append(self: HistoryFile, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+        del sync
+        whole(self, data, check, lines, sync=False)
+
+    _put(HistoryFile, "append", append)
+
+
+def _save_not_kept() -> None:
+    _put(FileDocument, "_keep_current", _nothing)
+
+
+def _opening_tells_nothing() -> None:
+    _put(FileEngine, "notice", lambda *_: True)
+
+
 SABOTAGES: Final = {
     "fdatasync-off": Sabotage("no file is synced", _fdatasync_off),
     "folder-sync-off": Sabotage("no folder is synced", _folder_sync_off),
@@ -120,4 +185,11 @@ SABOTAGES: Final = {
     "fold-unannounced": Sabotage("no head is written before a snapshot", _fold_unannounced),
     "ids-lost-in-fold": Sabotage("a fold forgets the transaction ids", _ids_lost_in_fold),
     "batch-in-parts": Sabotage("a batch is one line for each message", _batch_in_parts),
+    "prune-unsynced": Sabotage("a session goes to the trash unsynced", _prune_unsynced),
+    "prune-by-copy": Sabotage("a session is copied to the trash, then deleted", _prune_by_copy),
+    "history-unsynced": Sabotage("what is kept of the past is not synced", _history_unsynced),
+    "save-not-kept": Sabotage("a save overwrites what is not kept yet", _save_not_kept),
+    "opening-tells-nothing": Sabotage(
+        "the feed is not told what a cut took from it", _opening_tells_nothing, for_readers=True
+    ),
 }
