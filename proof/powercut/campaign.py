@@ -201,11 +201,12 @@ class _Round:
         return Faults(FAULT_TEXT, writes, flushes)
 
     def _draw_cuts(self, begin: int, end: int) -> list[_Cut]:
-        """Half of them right behind an acknowledgement, half anywhere."""
+        """Half of them right behind an acknowledgement, of rare actions as often as of frequent
+        ones; half anywhere."""
         rng = self._rng
-        acks = self._recorded.positions()
+        acks = self._recorded.positions_by_action()
         points = [
-            rng.choice(acks)
+            rng.choice(rng.choice(acks))
             if acks and rng.random() < _BEHIND_AN_ACK_SHARE
             else rng.randint(begin, end)
             for _ in range(self._options.cuts)

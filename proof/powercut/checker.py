@@ -39,6 +39,9 @@ _RETRIES: Final = 3
 _REMEMBERED: Final = 40
 """Well below the 64 transactions of a document that are promised."""
 
+_EQUAL_WITHIN: Final = 6
+"""Steps between states that are equal and may both be meant: the cut was not far from the first."""
+
 _RENAMES: Final = ("move", "prune", "restore")
 
 
@@ -103,6 +106,8 @@ def _match(observed: State, case: Case) -> _Match:
     nearest: State | None = None
     found: list[tuple[int, World]] = []
     for held, world in allowed(case.steps, case.settled):
+        if found and held > found[0][0] + _EQUAL_WITHIN:
+            break
         if observed == world.state:
             found.append((held, world))
         nearest = world.state if nearest is None else nearest

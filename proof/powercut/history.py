@@ -135,8 +135,7 @@ class Case(NamedTuple):
 
 def read_operation(row: list[Any]) -> Operation:
     """An operation that was written as JSON."""
-    *rest, names = row
-    return Operation(*rest, tuple(names))
+    return Operation(*row[:-1])._replace(names=tuple(row[-1]))
 
 
 def padding(number: int, limit: int) -> str:

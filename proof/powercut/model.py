@@ -26,6 +26,8 @@ State: TypeAlias = dict[str, Any]
 Past: TypeAlias = dict[str, tuple[Any, ...]]
 """By the same places all values so far, `None` where it was absent; in the trash, a tuple of it."""
 
+_MOST_WORLDS: Final = 200
+
 _MANY: Final = ("prune", "empty")
 """Actions of several transactions: they may end after some of them."""
 
@@ -68,6 +70,7 @@ def allowed(steps: Iterable[Step], settled: int) -> Iterator[tuple[int, World]]:
 
     A settled acknowledgement must be in it, a settled failure must not.  An operation whose
     end was not known, or came only after the cut, may be, as long as everything before it is.
+    Where all operations fail, that would be ever more states: those of the first ones must do.
     """
     worlds = [World({}, {})]
     for operation in SETUP:
@@ -87,7 +90,9 @@ def allowed(steps: Iterable[Step], settled: int) -> Iterator[tuple[int, World]]:
         if step.ending == "ack":
             worlds = done
         else:
-            worlds = worlds + [one for one in (*under_way, *done) if one not in worlds]
+            worlds += [one for one in (*under_way, *done) if one not in worlds]
+        if count > settled and len(worlds) > _MOST_WORLDS:
+            return
     yield from ((count, world) for world in worlds)
 
 

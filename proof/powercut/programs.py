@@ -89,6 +89,15 @@ class Recorded:
             raise AssertionError("positions run backwards")
         return found
 
+    def positions_by_action(self) -> list[list[int]]:
+        """The same for each action that was acknowledged."""
+        found: dict[str, list[int]] = {}
+        for operation in self.operations:
+            ending, position = self.endings.get(operation.number, ("none", 0))
+            if ending == "ack":
+                found.setdefault(operation.action, []).append(position)
+        return list(found.values())
+
     def note(self, line: str, position: int) -> None:
         """Takes in a line of the writer."""
         word, _, rest = line.partition(" ")
@@ -162,7 +171,9 @@ def record(
     writer.kill()
     writer.wait()
     reader.join(_DRAIN_TIMEOUT_S)
-    if writer.returncode not in (0, -signal.SIGKILL):
+    if writer.returncode == -signal.SIGBUS:  # see the limits in `proof/README.md`
+        recorded.errors.append("trouble: the writer was ended by SIGBUS")
+    elif writer.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"the writer failed, with status {writer.returncode}")
 
 

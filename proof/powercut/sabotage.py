@@ -124,14 +124,18 @@ def _prune_unsynced() -> None:
     whole = FileDocument.rename_to
 
     def rename_to(self: FileDocument, target: FileDocument) -> Commit:
-        for one in (self, target) if _is_trash(target.id) else ():
-            vars(one)["sync_folder"] = vars(one)["sync_moved"] = _nothing
+        if not _is_trash(target.id):
+            return whole(self, target)
+        owners: tuple[tuple[type, str], ...]
+        owners = (PosixFileSystem, "sync_folder"), (FileDocument, "sync_moved")
+        kept = [getattr(owner, name) for owner, name in owners]
+        for owner, name in owners:  # a sync of another folder would save this rename as well
+            _put(owner, name, _nothing)
         try:
             return whole(self, target)
         finally:
-            for one in (self, target):
-                vars(one).pop("sync_folder", None)
-                vars(one).pop("sync_moved", None)
+            for (owner, name), method in zip(owners, kept, strict=True):
+                _put(owner, name, method)
 
     _put(FileDocument, "rename_to", rename_to)
 
