@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import note
@@ -246,9 +247,12 @@ class Machine(RuleBasedStateMachine):
         self.model = fitting[0]
         if loose:
             self.model.settle(found)
-            self.told_from = len(self.model.commits)
-        for document in self.model.docs:
+        for document, doc in self.model.docs.items():
             self.look(document, store)
+            self.acknowledged(document)  # it is there, whoever was told
+            doc.ahead = doc.ahead or not doc.exists
+        if loose:
+            self.told_from = len(self.model.commits)
 
     def _found(self, store: Any, document: DocumentId) -> tuple[Any, int | None]:
         state = store.read(document.category, document.name, kind=document.kind)
@@ -297,7 +301,8 @@ class Machine(RuleBasedStateMachine):
         if isinstance(reply, Commit):
             self._check_reply(document, reply, before)
         self.look(document, store)
-        self.acknowledged(document)
+        if doc.seq > before:
+            self.acknowledged(document)
         return reply
 
     def _again(self, store: Any, document: DocumentId, call: Callable[[], Any]) -> Any:
@@ -323,6 +328,7 @@ class Machine(RuleBasedStateMachine):
             doc.log.pop()  # there was nothing to do
             doc.ids = {tx: seq for tx, seq in doc.ids.items() if seq <= before}
             doc.durable = min(doc.durable, before)
+        doc.learn(reply.seq)
         assert reply.seq == doc.seq, f"{document}: {reply} is not {doc.seq}"
 
     def move(
@@ -335,11 +341,20 @@ class Machine(RuleBasedStateMachine):
         reply = self.run(store, call, [lambda model: model.rename(source, target)])
         if reply is CUT:
             return
+        self.model.doc(target).learn(reply.seq)
         assert reply.seq == self.model.doc(target).seq
         for document, other in ((source, target), (target, source)):
             self.look(document, store)
             self.acknowledged(document)
             self.moves.add((document, self.model.doc(document).seq, other))
+        self.retry_all(store, target)
+
+    def retry_all(self, store: Any, document: DocumentId) -> None:
+        """What was done is not done again."""
+        place, doc = (document.category, document.name), self.model.doc(document)
+        for tx in filter(doc.remembers, doc.ids):
+            write = store.append_markdown if document.kind == "markdown" else store.save_json
+            self._again(store, document, partial(write, *place, "no", tx_id=tx))
 
     def acknowledged(self, document: DocumentId) -> None:
         doc = self.model.doc(document)
@@ -356,6 +371,7 @@ class Machine(RuleBasedStateMachine):
         if state is None:
             assert not doc.exists, f"{document} is absent, expected {doc.value}"
             return
+        doc.learn(seq_of(state.version))
         found = seen(document, state.value)
         assert found == doc.value, f"{document} is {found}, expected {doc.value}"
         assert seq_of(state.version) == doc.seq, f"{document}: {state.version} is not {doc.seq}"

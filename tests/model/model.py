@@ -85,6 +85,7 @@ class Doc:
         durable: a power cut takes nothing up to this number.
         kept_from: with history kept, every state from this number on can be read.
         by_hand: a person changed it, and no writer has been there since.
+        ahead: a rename to it was perhaps cut off: the next number may be a later one.
     """
 
     log: list[Entry] = field(default_factory=lambda: [Entry(0, GONE)])
@@ -92,6 +93,7 @@ class Doc:
     durable: int = 0
     kept_from: int = 0
     by_hand: bool = False
+    ahead: bool = False
 
     @property
     def seq(self) -> int:
@@ -128,6 +130,8 @@ class Doc:
 
     def edit(self, value: Any, seq: int) -> None:
         """A person changed the file; which states before that are kept is not foretold."""
+        if seq == self.seq:  # nobody had looked at what it was until now
+            self.log.pop()
         self.log.append(Entry(seq, value))
         self.durable = self.kept_from = seq
         self.by_hand = True
@@ -145,9 +149,18 @@ class Doc:
         value, seq = found
         may_be = [one for one in self.log if one.seq >= self.durable] if loose else self.log[-1:]
         for entry in reversed(may_be):
-            if entry.value == value and seq in (None, entry.seq):
+            is_later = self.ahead and seq is not None and seq > entry.seq
+            if entry.value == value and (seq in (None, entry.seq) or is_later):
                 return entry
         return None
+
+    def learn(self, seq: int) -> None:
+        """Its number was seen."""
+        if self.ahead and seq > self.seq:
+            self.ids = {tx: seq if old == self.seq else old for tx, old in self.ids.items()}
+            self.durable = seq if self.durable == self.seq else self.durable
+            self.log[-1].seq = seq
+        self.ahead = False
 
     def fall_back(self, entry: Entry) -> None:
         """A power cut took what was behind."""
