@@ -41,6 +41,10 @@ from plainstate.types import Commit, DocumentId, Patch
 
 BASE = "/data/store"
 
+NEVER_S = 10**7
+"""How long a quiet document waits to be folded: longer than any run of the tests, because the
+thread of a handle whose process was killed only ends with the tests."""
+
 State = dict[DocumentId, Any]
 """The value of every document that exists."""
 
@@ -378,7 +382,7 @@ class Run:
             BASE,
             fs=fs,
             clock_ns=self.clock,
-            quiet_fold_s=3600,
+            quiet_fold_s=NEVER_S,
             lock_timeout_s=0,
             **self.options,
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from harness import BASE, Clock, same_every_time
+from harness import BASE, NEVER_S, Clock, same_every_time
 from pruning import FIRST, Pruner
 
 from plainstate.engines.file.engine import FileEngine
@@ -59,7 +59,9 @@ def cut_off(
     clock = Clock()
 
     def opened(fs: CrashFileSystem) -> FileEngine:
-        return FileEngine(BASE, fs=fs, clock_ns=clock, lock_timeout_s=0, history="keep")
+        return FileEngine(
+            BASE, fs=fs, clock_ns=clock, lock_timeout_s=0, history="keep", quiet_fold_s=NEVER_S
+        )
 
     def step(*work: Callable[[Pruner], object]) -> None:
         engine = opened(disk.spawn())

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from harness import BASE, Clock, same_every_time
+from harness import BASE, NEVER_S, Clock, same_every_time
 
 from plainstate.checking import CheckMethods
 from plainstate.engines.file.disk import Disk
@@ -43,7 +43,7 @@ class Mender(CheckMethods):
 
 def opened(disk: CrashFileSystem, clock: Clock) -> FileEngine:
     return FileEngine(
-        BASE, fs=disk, clock_ns=clock, quiet_fold_s=3600, lock_timeout_s=0, history="keep"
+        BASE, fs=disk, clock_ns=clock, quiet_fold_s=NEVER_S, lock_timeout_s=0, history="keep"
     )
 
 
