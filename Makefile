@@ -33,12 +33,16 @@ format: .venv/ready ## rewrite the code in the project's format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-# How often, where, and how many disk writes of each run fail; see proof/README.md.
+# How often, where, how many disk writes and flushes of each run fail, and whether the disk is full
+# for the first half of each (FULL=1); see proof/README.md.
 CUTS := 300
 FS := ext4,ext4-noalloc,xfs,btrfs
 EIO := 0
-powercut: .venv/ready ## cut the power below a real file system: CUTS= FS= EIO=; needs root
-	$(PY) -m proof.powercut --cuts=$(CUTS) --fs=$(FS) --eio=$(EIO) --keep=.cache/powercut
+FLUSH_ERRORS := 0
+FULL :=
+powercut: .venv/ready ## cut the power below real file systems: CUTS= FS= EIO= …; needs root
+	$(PY) -m proof.powercut --cuts=$(CUTS) --fs=$(FS) --eio=$(EIO) \
+		--flush-errors=$(FLUSH_ERRORS) $(if $(FULL),--full) --keep=.cache/powercut
 
 powercut-selftest: .venv/ready ## show that powercut finds a store that was broken on purpose
 	$(PY) -m proof.powercut --selftest --cuts=50 --fs=ext4-noalloc,ext4,btrfs,xfs

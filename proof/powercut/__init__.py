@@ -7,7 +7,9 @@ log.py         … that log
 images.py      what a disk could hold if the power failed at a point of the log
 recover.py     the store's recovery, itself cut off in a share of the cuts
 checker.py     opens what is left and judges it against the acknowledgements
-history.py     the operations, and the states that they allow
+derived.py     … and the lists, the feed and the histories against the documents
+history.py     the operations, as data
+model.py       the states that they allow
 operations.py  the same operations, done to a store
 campaign.py    all of that, many times
 selftest.py    the same with a store broken on purpose (sabotage.py)

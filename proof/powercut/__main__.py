@@ -38,6 +38,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="how long a writer runs")
     parser.add_argument("--double", type=float, default=0.3, help="share cut again in recovery")
     parser.add_argument("--eio", type=int, default=0, help="disk writes to fail in each run")
+    parser.add_argument(
+        "--flush-errors", type=int, default=0, help="disk flushes to fail in each run"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="the file system is nearly full until half time"
+    )
     parser.add_argument("--seed", default="1")
     parser.add_argument("--keep", help="folder for the images of violations")
     parser.add_argument("--judge", metavar="IMAGE", help="check a kept image of the one FS again")
@@ -63,7 +69,7 @@ def _report(system: FileSystem, result: Result) -> None:
         f"{system.name}: {result.cuts} cuts, {result.double} of them double; "
         f"{result.violations.total()} violations, {result.broken.total()} undecided; "
         f"{result.acks} acknowledged operations, {result.flushes} flushes, "
-        f"{result.refused} failed writes, {len(result.errors)} reported errors; "
+        f"{result.refused} failed requests, {len(result.errors)} reported errors; "
         f"{result.seconds:.0f} s"
     )
     for word, reasons in (("violation", result.violations), ("undecided", result.broken)):
@@ -118,6 +124,8 @@ def _start(wanted: argparse.Namespace, systems: list[FileSystem]) -> int:
         seconds=wanted.seconds,
         double=wanted.double,
         faults=wanted.eio,
+        flush_faults=wanted.flush_errors,
+        full=wanted.full,
         seed=wanted.seed,
         sabotage=wanted.sabotage,
         keep=wanted.keep,

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -16,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proof.powercut import kernel, programs
-from proof.powercut.disk import ROOT, LoggedDisk
+from proof.powercut.disk import LoggedDisk
 from proof.powercut.history import FAULT_TEXT
 from proof.powercut.images import MODELS, ImageBuilder, Model, sparse_copy
 from proof.powercut.log import Log
 from proof.powercut.programs import Recorded, Verdict
+from proof.powercut.sabotage import SABOTAGES
 from proof.powercut.server import Faults
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ __all__ = ["Options", "Result", "judge", "run"]
 
 _BEHIND_AN_ACK_SHARE: Final = 0.5
 _MAX_SKIPPED_FAULTS: Final = 200
-_RECOVERY_TIMEOUT_S: Final = 60
+_ROOM_BYTES: Final = (48 << 10, 96 << 10, 192 << 10, 384 << 10)
+"""What is free on a disk that is full soon."""
+
 _JOBS: Final = 2
 _MAX_KEPT: Final = 3
 
@@ -46,6 +48,8 @@ class Options(NamedTuple):
         seconds: how long a writer runs.
         double: share of the cuts whose recovery is cut off as well.
         faults: disk writes to fail in each run.
+        flush_faults: disk flushes to fail in each run.
+        full: the file system is nearly full until half time.
         seed: draws everything but the timing.
         sabotage: breaks the writer's store, for the self-test.
         keep: folder for the images of violations.
@@ -56,6 +60,8 @@ class Options(NamedTuple):
     seconds: float
     double: float
     faults: int = 0
+    flush_faults: int = 0
+    full: bool = False
     seed: str = "1"
     sabotage: str | None = None
     keep: str | None = None
@@ -70,7 +76,7 @@ class Result:
         double: how many of them cut off the recovery, too.
         acks: operations that the writers had acknowledged.
         errors: what the writers reported.
-        refused: disk writes that were failed.
+        refused: disk writes and flushes that were failed.
         flushes: of the disks, during the runs.
         violations: broken promises, by their description without numbers.
         broken: cuts that could not be judged.
@@ -104,8 +110,9 @@ def run(system: FileSystem, options: Options) -> Result:
     begin = time.monotonic()
     for number in range(options.rounds):
         rng = random.Random(f"{options.seed}/{system.name}/{number}")
+        recorded = Recorded(keep=number % 2 == 0, sabotage=_for_readers(options.sabotage))
         with tempfile.TemporaryDirectory(prefix="powercut-", dir=_memory()) as folder:
-            _Round(system, options, folder, rng, result).run()
+            _Round(system, options, folder, rng, result, recorded).run()
     result.seconds = time.monotonic() - begin
     return result
 
@@ -118,6 +125,11 @@ def judge(system: FileSystem, kept: str) -> Verdict:
         mount_point = os.path.join(folder, "mounted")
         with system.mounted(image, mount_point):
             return programs.check(mount_point, kept.removesuffix(".img") + ".json")
+
+
+def _for_readers(sabotage: str | None) -> str:
+    """The sabotage that breaks the checker's store as well."""
+    return sabotage if sabotage and SABOTAGES[sabotage].for_readers else ""
 
 
 def _memory() -> str | None:
@@ -135,13 +147,14 @@ class _Round:
         folder: str,
         rng: random.Random,
         result: Result,
+        recorded: Recorded,
     ) -> None:
         self._system = system
         self._options = options
         self._folder = folder
         self._rng = rng
         self._result = result
-        self._recorded = Recorded([], {}, [])
+        self._recorded = recorded
 
     def run(self) -> None:
         base = self._path("base.img")
@@ -163,12 +176,14 @@ class _Round:
         with LoggedDisk(live, self._folder, self._draw_faults()) as disk:
             mount_point = self._path("live")
             with self._system.mounted(disk.path, mount_point, direct=True):
-                programs.set_up(mount_point)
+                programs.set_up(mount_point, self._recorded)
+                if self._options.full:
+                    programs.fill(mount_point, self._rng.choice(_ROOM_BYTES))
                 kernel.sync_file_system(mount_point)
                 begin = disk.position()
                 disk.arm(on=True)
-                self._recorded = programs.record(
-                    mount_point, arguments, self._options.seconds, disk.position
+                programs.record(
+                    mount_point, self._recorded, arguments, self._options.seconds, disk.position
                 )
                 end = disk.position()
                 disk.arm(on=False)
@@ -178,18 +193,20 @@ class _Round:
         self._result.errors += self._recorded.errors
         return begin, end
 
-    def _draw_faults(self) -> Faults | None:
-        count = self._options.faults
-        return (
-            Faults(FAULT_TEXT, self._rng.randrange(_MAX_SKIPPED_FAULTS), count) if count else None
+    def _draw_faults(self) -> Faults:
+        writes, flushes = (
+            (self._rng.randrange(_MAX_SKIPPED_FAULTS), count)
+            for count in (self._options.faults, self._options.flush_faults)
         )
+        return Faults(FAULT_TEXT, writes, flushes)
 
     def _draw_cuts(self, begin: int, end: int) -> list[_Cut]:
-        """Half of them right behind an acknowledgement, half anywhere."""
+        """Half of them right behind an acknowledgement, of rare actions as often as of frequent
+        ones; half anywhere."""
         rng = self._rng
-        acks = self._recorded.positions()
+        acks = self._recorded.positions_by_action()
         points = [
-            rng.choice(acks)
+            rng.choice(rng.choice(acks))
             if acks and rng.random() < _BEHIND_AN_ACK_SHARE
             else rng.randint(begin, end)
             for _ in range(self._options.cuts)
@@ -223,14 +240,16 @@ class _Round:
     def _examine(self, cut: _Cut, folder: str, image: str) -> None:
         case = os.path.join(folder, "case.json")
         self._recorded.case(cut.point).save(case)
+        verdict = Verdict("ok")
         try:
             if cut.double:
-                image = self._cut_recovery(cut, folder, image)
-            before = os.path.join(folder, "before.img")
-            sparse_copy(image, before)
-            mount_point = os.path.join(folder, "mounted")
-            with self._system.mounted(image, mount_point):
-                verdict = programs.check(mount_point, case)
+                sparse_copy(image, os.path.join(folder, "before.img"))
+                image, verdict = self._cut_recovery(cut, folder, image)
+            if verdict.word == "ok":
+                sparse_copy(image, os.path.join(folder, "before.img"))
+                mount_point = os.path.join(folder, "mounted")
+                with self._system.mounted(image, mount_point):
+                    verdict = programs.check(mount_point, case)
         except OSError as error:
             verdict = Verdict("broken", str(error))
         self._count(cut, verdict)
@@ -238,24 +257,22 @@ class _Round:
             self._keep(cut, folder)
         shutil.rmtree(folder)
 
-    def _cut_recovery(self, cut: _Cut, folder: str, image: str) -> str:
+    def _cut_recovery(self, cut: _Cut, folder: str, image: str) -> tuple[str, Verdict]:
         """Cuts the power once more while the store is opened and written to."""
         base = os.path.join(folder, "base.img")
+        case = os.path.join(folder, "case.json")
         sparse_copy(image, base)
         with LoggedDisk(image, folder) as disk:
             mount_point = os.path.join(folder, "recovered")
             with self._system.mounted(disk.path, mount_point, direct=True):
-                store = os.path.join(mount_point, programs.STORE)
-                command = programs.command("recover", store)
-                recovery = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
-                programs.run_and_kill(recovery, _RECOVERY_TIMEOUT_S)
+                verdict = programs.recover(mount_point, case, str(cut.rng.random()))
                 end = disk.position()
         second = os.path.join(folder, "second.img")
         with closing(Log(disk.log_path)) as log:
             scratch = os.path.join(folder, "rolling.img")
             with closing(ImageBuilder(base, log, scratch, self._system.whole)) as builder:
                 builder.build(second, cut.rng.randint(0, end), cut.rng.choice(MODELS), cut.rng)
-        return second
+        return second, verdict
 
     def _count(self, cut: _Cut, verdict: Verdict) -> None:
         self._result.cuts += 1

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Final, Self
 
 from proof.powercut import kernel
-from proof.powercut.server import DISK_NAME, MAX_WRITE_BYTES, Counters, Faults
+from proof.powercut.server import DISK_NAME, MAX_WRITE_BYTES, NO_FAULTS, Counters, Faults
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,14 +29,14 @@ class LoggedDisk:
     Args:
         image: path of the image.
         folder: an empty folder for the log and the mount point.
-        faults: writes to fail, once `arm` was called.
+        faults: requests to fail, once `arm` was called.
 
     Attributes:
         path: what to attach a loop device to.
         log_path: where the log lies.
     """
 
-    def __init__(self, image: str, folder: str, faults: Faults | None = None) -> None:
+    def __init__(self, image: str, folder: str, faults: Faults = NO_FAULTS) -> None:
         self._image = image
         self._mount_point = os.path.join(folder, "fuse")
         self._faults = faults
@@ -80,10 +80,10 @@ class LoggedDisk:
         return int(self._counters.records.value)
 
     def arm(self, *, on: bool) -> None:
-        """Begins or ends to fail writes."""
+        """Begins or ends to fail requests."""
         self._counters.armed.value = on
 
     @property
     def refused(self) -> int:
-        """How many writes were failed."""
+        """How many requests were failed."""
         return int(self._counters.refused.value)

@@ -1,18 +1,12 @@
-"""What was done to a store, as data: operations, how they ended, and the states they allow.
+"""What was done to a store, as data: operations and how they ended.
 
-The writer does one operation at a time and waits for it.  So the only states that a power cut
-may leave are those after a first part of its operations, no shorter than what was acknowledged.
-A state is compared as a whole: whatever is lost, torn, doubled, out of order, left over or back
-from the dead is a difference.
+What they make of a store is computed by `model.py`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from typing import Any, Final, Literal, NamedTuple
 
 __all__ = [
     "FAULT_TEXT",
@@ -20,24 +14,32 @@ __all__ = [
     "Case",
     "Ending",
     "Operation",
-    "State",
+    "Seen",
     "Step",
-    "after",
-    "allowed",
+    "document",
     "message",
+    "note",
     "padding",
     "role_of",
+    "word",
 ]
-
-State: TypeAlias = dict[str, Any]
-"""Documents by `category/name`: a note's text, a JSON value, or `{"texts": …, "topic": …}`."""
 
 FAULT_TEXT: Final = "eio-target"
 """In every padding: lets faults hit what the store writes, and not the file system's own."""
 
-Action = Literal["say", "batch", "turn", "note", "rewrite", "save", "patch", "erase", "move"]
+# fmt: off
+Action = Literal[
+    "say", "batch", "turn", "fork",
+    "note", "rewrite", "save", "patch", "change",
+    "erase", "move", "undo",
+    "prune", "restore", "empty",
+]
+# fmt: on
 Ending = Literal["ack", "failed", "unknown", "none"]
 """Acknowledged; reported as failed without effect; reported as unknown; not reported."""
+
+Seen = dict[str, list[str | None]]
+"""The versions of each document that a follower was told, `None` of a deletion."""
 
 
 class Operation(NamedTuple):
@@ -46,18 +48,20 @@ class Operation(NamedTuple):
     Attributes:
         number: counts the operations of a run, and makes every written value different.
         action: what is called.
-        place: `category/name`.
-        messages: how many a batch has.
+        place: `category/name`; only a category for what is about many sessions.
+        amount: how many messages a batch has, or a fork keeps, or sessions a pruning keeps.
         tx_id: makes a retry safe, or `None`.
-        target: where a document is moved.
+        target: where a document is moved, or a session is forked.
+        names: the sessions that a pruning or emptying is about, in order.
     """
 
     number: int
     action: Action
     place: str
-    messages: int = 1
+    amount: int = 1
     tx_id: str | None = None
     target: str = ""
+    names: tuple[str, ...] = ()
 
 
 SETUP: Final = (
@@ -87,26 +91,51 @@ class Step(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What a checker is given: the steps of one run as one cut sees them."""
+    """What a checker is given: one run as one cut sees it.
+
+    Attributes:
+        steps: what was done.
+        keep: the store keeps its history.
+        cursor: the end of the feed before the run.
+        known: the versions at that moment.
+        seen: what the named follower was told during the whole run; so it may be more than what
+            it was told before the cut.
+        sabotage: breaks the checker's store as well, for the self-test; or nothing.
+    """
 
     steps: list[Step]
+    keep: bool
+    cursor: str
+    known: Seen
+    seen: Seen
+    sabotage: str = ""
 
     def save(self, path: str) -> None:
         """Writes it to a file."""
         with open(path, "w", encoding="ascii") as file:
-            json.dump(self.steps, file)
+            json.dump(self, file)
 
     @classmethod
     def load(cls, path: str) -> Case:
         """Reads it back."""
         with open(path, encoding="ascii") as file:
-            rows = json.load(file)
-        return cls([Step(Operation(*row[0]), row[1], row[2]) for row in rows])
+            steps, *rest = json.load(file)
+        return cls([Step(read_operation(row[0]), row[1], row[2]) for row in steps], *rest)
 
     @property
     def settled(self) -> int:
         """How many steps had ended before the power failed."""
         return sum(step.settled for step in self.steps)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no operation was reported as unknown, so that there is one past only."""
+        return all(step.ending != "unknown" for step in self.steps)
+
+
+def read_operation(row: list[Any]) -> Operation:
+    """An operation that was written as JSON."""
+    return Operation(*row[:-1])._replace(names=tuple(row[-1]))
 
 
 def padding(number: int, limit: int) -> str:
@@ -115,9 +144,14 @@ def padding(number: int, limit: int) -> str:
     return (FAULT_TEXT * (length // len(FAULT_TEXT) + 1))[:length]
 
 
+def word(number: int) -> str:
+    """A word that stands in everything that an operation writes, and nowhere else."""
+    return f"w{number & 0xFFFF:04x}"
+
+
 def message(number: int, index: int) -> str:
     """Text of the `index`-th message of an operation."""
-    return f"{number}.{index} {padding(number + index, 900)}"
+    return f"{number}.{index} {word(number)} {padding(number + index, 900)}"
 
 
 def role_of(number: int, index: int) -> Literal["user", "agent"]:
@@ -125,63 +159,11 @@ def role_of(number: int, index: int) -> Literal["user", "agent"]:
     return "user" if (number + index) % 3 else "agent"
 
 
-def after(state: State, operation: Operation) -> State:
-    """The state after an operation; values are never changed in place."""
-    new = dict(state)
-    number, place = operation.number, operation.place
-    old: Any = state.get(place)
-    match operation.action:
-        case "say" | "batch" | "turn":
-            session = old or {"texts": [], "topic": None}
-            said = [message(number, index) for index in range(operation.messages)]
-            topic = number if operation.action == "turn" else session["topic"]
-            new[place] = {"texts": session["texts"] + said, "topic": topic}
-        case "note":
-            new[place] = (old or "") + note(number)
-        case "rewrite":
-            new[place] = note(number)
-        case "save":
-            new[place] = document(number)
-        case "patch":
-            new[place] = {**old, "number": number, "log": [*old["log"], number]}
-        case "erase":
-            new.pop(place, None)
-        case "move":
-            new[operation.target] = new.pop(place)
-    return new
-
-
 def note(number: int) -> str:
     """The line that an operation writes to a note."""
-    return f"{number} {padding(number, 300)}\n"
+    return f"{number} {word(number)} {padding(number, 300)}\n"
 
 
 def document(number: int) -> dict[str, Any]:
     """The JSON document that an operation saves."""
-    return {"number": number, "pad": padding(number, 6000), "log": []}
-
-
-def allowed(steps: Iterable[Step], settled: int) -> Iterator[tuple[int, State]]:
-    """Every state that a cut may leave, each with the number of steps it holds.
-
-    A settled acknowledgement must be in it, a settled failure must not.  An operation whose
-    end was not known, or came only after the cut, may be, as long as everything before it is.
-    """
-    states: list[State] = [{}]
-    for operation in SETUP:
-        states = [after(state, operation) for state in states]
-    count = 0
-    for count, step in enumerate(steps, 1):
-        if count > settled:
-            yield from ((count - 1, state) for state in states)
-        done = [] if step.ending == "failed" and step.settled else _after_all(states, step)
-        kept = [] if step.ending == "ack" else states
-        states = kept + [state for state in done if state not in kept]
-    yield from ((count, state) for state in states)
-
-
-def _after_all(states: list[State], step: Step) -> list[State]:
-    """States that an operation of unknown outcome cannot come from are left out."""
-    operation = step.operation
-    needs_it = operation.action in ("patch", "move")
-    return [after(state, operation) for state in states if not needs_it or operation.place in state]
+    return {"number": number, "word": word(number), "pad": padding(number, 6000), "log": []}

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from proof.powercut import kernel
 from proof.powercut.log import Kind, LogWriter
 
-__all__ = ["DISK_NAME", "MAX_WRITE_BYTES", "Counters", "Faults"]
+__all__ = ["DISK_NAME", "MAX_WRITE_BYTES", "NO_FAULTS", "Counters", "Faults"]
 
 DISK_NAME: Final = "disk"
 MAX_WRITE_BYTES: Final = 1 << 20
@@ -79,8 +79,8 @@ class Counters:
 
     Attributes:
         records: how many the log has.
-        refused: how many writes were failed on purpose.
-        armed: whether to fail writes now.
+        refused: how many writes and flushes were failed on purpose.
+        armed: whether to fail them now.
     """
 
     BYTES: Final = mmap.PAGESIZE
@@ -93,17 +93,20 @@ class Counters:
 
 
 class Faults(NamedTuple):
-    """Disk writes to fail with EIO.
+    """Disk writes and flushes to fail with EIO.
 
     Attributes:
         text: what a write must contain; so data is hit and the file system's own is not.
-        skip: how many such writes pass first.
-        hits: how many fail then.
+        writes: how many such writes pass first, and how many fail then.
+        flushes: the same of flushes.
     """
 
     text: str
-    skip: int
-    hits: int
+    writes: tuple[int, int]
+    flushes: tuple[int, int]
+
+
+NO_FAULTS: Final = Faults("", (0, 0), (0, 0))
 
 
 class _RefusedError(Exception):
@@ -112,16 +115,16 @@ class _RefusedError(Exception):
 
 class _Server:
     def __init__(
-        self, fuse: int, image: str, log: LogWriter, counters: Counters, faults: Faults | None
+        self, fuse: int, image: str, log: LogWriter, counters: Counters, faults: Faults
     ) -> None:
         self._fuse = fuse
         self._image = os.open(image, os.O_RDWR)
         self._size = os.path.getsize(image)
         self._log = log
         self._counters = counters
-        self._text = faults.text.encode() if faults else b""
-        self._skip = faults.skip if faults else 0
-        self._left = faults.hits if faults else 0
+        self._text = faults.text.encode()
+        self._faulty_writes = list(faults.writes)
+        self._faulty_flushes = list(faults.flushes)
 
     def serve(self) -> None:
         """Answers until the file is unmounted."""
@@ -160,6 +163,7 @@ class _Server:
                 _, offset, size = struct.unpack_from("<QQI", body)
                 return os.pread(self._image, size, offset)
             case _Op.FSYNC | _Op.FSYNCDIR:
+                self._fail_if_due(self._faulty_flushes)
                 self._note(Kind.FLUSH)
             case _Op.FALLOCATE:
                 self._zero(body)
@@ -186,15 +190,22 @@ class _Server:
     def _write(self, body: memoryview) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", body)
         data = body[_WRITE_BODY : _WRITE_BODY + size]
-        if self._left and self._counters.armed.value and self._text in bytes(data):
-            self._skip -= 1
-            if self._skip < 0:
-                self._left -= 1
-                self._counters.refused.value += 1
-                raise _RefusedError(errno.EIO)
+        if self._faulty_writes[1] and self._text in bytes(data):
+            self._fail_if_due(self._faulty_writes)
         os.pwrite(self._image, data, offset)
         self._note(Kind.WRITE, offset, size, data)
         return struct.pack("<II", size, 0)
+
+    def _fail_if_due(self, due: list[int]) -> None:
+        """Fails a request, if that many were passed over and that many are to be failed."""
+        if not self._counters.armed.value:
+            return
+        if due[0]:
+            due[0] -= 1
+        elif due[1]:
+            due[1] -= 1
+            self._counters.refused.value += 1
+            raise _RefusedError(errno.EIO)
 
     def _zero(self, body: memoryview) -> None:
         _, offset, size, mode = struct.unpack_from("<QQQI", body)
@@ -233,9 +244,7 @@ def _main() -> None:
     kernel.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     fuse, counters, image, log, faults = json.loads(sys.argv[1])
-    server = _Server(
-        fuse, image, LogWriter(log), Counters(counters), Faults(*faults) if faults else None
-    )
+    server = _Server(fuse, image, LogWriter(log), Counters(counters), Faults(*faults))
     server.serve()
 
 
