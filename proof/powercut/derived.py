@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenError", "check_feed", "check_lists", "check_past", "check_search"]
 
-_SCAN_TIMEOUT_S: Final = 15
+_SCAN_TIMEOUT_S: Final = 10
 _SEARCHES: Final = 12
 _HITS: Final = 1_000
 _KEPT_FOR_SURE: Final = 3

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from plainstate import Commit, StateStore
+from plainstate.core import times
+from plainstate.core.summary import SESSIONS
 from plainstate.engines.file.disk import Disk, stamp_of
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.history import HistoryFile
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.fs.posix import PosixFileSystem
-from plainstate.types import TRASH
+from plainstate.types import TRASH, DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from plainstate.types import DocumentId
+    from plainstate.retention import PrunedSession
 
 __all__ = ["SABOTAGES", "Sabotage"]
 
@@ -120,24 +123,19 @@ def _is_trash(document: DocumentId) -> bool:
     return document.category.startswith(TRASH)
 
 
-def _prune_unsynced() -> None:
-    whole = FileDocument.rename_to
+def _prune_told_late() -> None:
+    def discard(
+        self: StateStore, run: str, chosen: list[tuple[PrunedSession, str]]
+    ) -> tuple[list[PrunedSession], list[str]]:
+        moved = [session for session, _ in chosen]
+        for session in moved:
+            target = DocumentId(f"{TRASH}/{run}", session.id)
+            self._engine.rename(DocumentId(SESSIONS, session.id), target)
+        now = times.format(time.time_ns() // 1000 * 1000)
+        self._engine.replace(DocumentId(TRASH, run), {"time": now})
+        return moved, []
 
-    def rename_to(self: FileDocument, target: FileDocument) -> Commit:
-        if not _is_trash(target.id):
-            return whole(self, target)
-        owners: tuple[tuple[type, str], ...]
-        owners = (PosixFileSystem, "sync_folder"), (FileDocument, "sync_moved")
-        kept = [getattr(owner, name) for owner, name in owners]
-        for owner, name in owners:  # a sync of another folder would save this rename as well
-            _put(owner, name, _nothing)
-        try:
-            return whole(self, target)
-        finally:
-            for (owner, name), method in zip(owners, kept, strict=True):
-                _put(owner, name, method)
-
-    _put(FileDocument, "rename_to", rename_to)
+    _put(StateStore, "_discard", discard)
 
 
 def _prune_by_copy() -> None:
@@ -185,7 +183,7 @@ SABOTAGES: Final = {
     "fold-unannounced": Sabotage("no head is written before a snapshot", _fold_unannounced),
     "ids-lost-in-fold": Sabotage("a fold forgets the transaction ids", _ids_lost_in_fold),
     "batch-in-parts": Sabotage("a batch is one line for each message", _batch_in_parts),
-    "prune-unsynced": Sabotage("a session goes to the trash unsynced", _prune_unsynced),
+    "prune-told-late": Sabotage("sessions are moved before a run is noted", _prune_told_late),
     "prune-by-copy": Sabotage("a session is copied to the trash, then deleted", _prune_by_copy),
     "history-unsynced": Sabotage("what is kept of the past is not synced", _history_unsynced),
     "save-not-kept": Sabotage("a save overwrites what is not kept yet", _save_not_kept),
