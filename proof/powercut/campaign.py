@@ -140,7 +140,7 @@ def _memory() -> str | None:
 class _Round:
     """One recorded run and its cuts."""
 
-    def __init__(  # noqa: PLR0913 - what a round is made of
+    def __init__(
         self,
         system: FileSystem,
         options: Options,
