@@ -279,11 +279,21 @@ def check_records(records: Sequence[Record], document: DocumentId, path: str) ->
 
 
 def _check_order(records: Sequence[Record], path: str) -> None:
-    """Each transaction has the number behind the line before it (J-4)."""
+    """Each transaction has the number behind the line before it (J-4).
+
+    A head may take back one that was announced in vain, but no transaction.
+    """
+    committed = 0
     for number, (before, record) in enumerate(pairwise(records), 2):
-        if isinstance(record, TransactionRecord) and record.seq != before.seq + 1:
+        if isinstance(record, TransactionRecord):
+            in_order = record.seq == before.seq + 1
+            what, committed = "transaction", record.seq
+        else:
+            in_order = record.seq >= committed
+            what = "a head with number"
+        if not in_order:
             raise DamagedError(
-                f"{path}, line {number}: transaction {record.seq} follows number {before.seq}",
+                f"{path}, line {number}: {what} {record.seq} follows number {before.seq}",
                 hint="Lines are missing; restore the file from a copy.",
                 path=path,
                 line=number,
