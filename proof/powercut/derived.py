@@ -167,5 +167,5 @@ def _ends(past: tuple[Any, ...], told: list[Any]) -> bool:
     behind_absence = past[1:] if past and past[0] is None else past
     if len(told) < min(len(behind_absence), _KEPT_FOR_SURE):
         return False
-    whole = list(past)
+    whole = [None, *behind_absence]
     return not told or whole[-len(told) :] == told
