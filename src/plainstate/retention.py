@@ -293,7 +293,8 @@ class RetentionMethods:
 
     def _settle(self, session_id: str) -> None:
         """Ends a move to or from the trash that was cut off, under the session's own name."""
-        with suppress(*_UNREADABLE):
+        # who has it locked just now has settled that
+        with suppress(*_UNREADABLE, LockTimeoutError, UsageError):
             self._engine.lock(DocumentId(SESSIONS, session_id)).release()
 
     def _survey(self, user_id: str | None) -> tuple[list[_Seen], dict[str, str]]:

@@ -184,11 +184,12 @@ class FileDocument(Folding):
         Raises:
             DamagedError: the document cannot be read.
         """
-        if secure:
-            if self._suspect:
-                self._trust_again()
-            self.settle_move()
+        if secure and self._suspect:
+            self._trust_again()
         reading = self._read()
+        if secure and not reading.journal:  # a journal outranks what the resting head says
+            self.settle_move()
+            reading = self._read()
         lines = untold(reading, told, unsure=unsure, complete=complete)
         if lines and secure:
             self._secure(reading)

@@ -6,7 +6,7 @@ reader after a crash knows what is inside (J-3).
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,7 @@ from plainstate.core.carry import UnclearError
 from plainstate.core.history import Point, point_of, whole
 from plainstate.core.record import HeadRecord, SnapshotRef
 from plainstate.core.replay import edit_conflict, overrule
+from plainstate.engines.file import layout
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of, read_resting
 from plainstate.engines.file.state import DocumentState, reference_to
@@ -112,6 +113,7 @@ class Folding(DocumentState):
                 f"{target.id} exists", hint="Choose another name.", document=str(target.id)
             )
         self.fold(rest=True)
+        target.fold(rest=True)  # a creation that was cut off leaves a journal, which would count
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
@@ -163,33 +165,50 @@ class Folding(DocumentState):
         removed by hand, and the past stays wherever it is.
         """
         head = read_resting(self._disk, self.id)
-        marks = head.moving_to or head.moving_from
-        if marks is None:
+        mark = head.moving_to or head.moving_from
+        if mark is None:
             return
         settled = msgspec.structs.replace(head, moving_to=None, moving_from=None)
-        if self._disk.fs.stat(self._snapshot_path) is None:
-            category, _, name = marks.rpartition("/")
-            other = DocumentId(category, name, self.id.kind)
-            if not self._is_at(other):
+        other = layout.named(mark, self.id.kind)
+        if other is not None and self._disk.fs.stat(self._snapshot_path) is None:
+            if not self._is_at(other, head):
                 return
+            self._secure_move(other)
             seq = head.seq + (head.moving_to is not None)
             settled = msgspec.structs.replace(
                 settled, seq=seq, version=None, snapshot=None, summary=None
             )
-            self._history.forget()
             if head.moving_to is not None:
+                self._history.forget()
                 self.tell("delete", seq, None, moved=other)
+            elif self._history.came_with(head.seq):
+                self._history.forget()
         self._put_resting(settled)
 
-    def _is_at(self, other: DocumentId) -> bool:
+    def _is_at(self, other: DocumentId, head: HeadRecord) -> bool:
         """Whether the other name of a rename has, or had, the document."""
-        if self._disk.fs.stat(self._disk.snapshot(other)) is not None:
-            return True
+        there = self._disk.fs.stat(self._disk.snapshot(other)) is not None
         try:
-            head = read_resting(self._disk, other)
+            its_head = read_resting(self._disk, other)
         except (DamagedError, FormatVersionError):
             return False
-        return str(self.id) not in (head.moving_to, head.moving_from)
+        if str(self.id) in (its_head.moving_to, its_head.moving_from):
+            return there
+        # settled since: a document that came has a higher number, unless all of it is forgotten
+        return head.moving_to is None or not is_public(other) or its_head.seq > head.seq
+
+    def _secure_move(self, other: DocumentId) -> None:
+        """Whoever moved the file may have died before that was durable."""
+        fs = self._disk.fs
+        with suppress(FileNotFoundError):  # it has gone on since
+            fd = fs.open_read(self._disk.snapshot(other))
+            try:
+                fs.sync(fd)
+            finally:
+                fs.close(fd)
+        for folder in {self._disk.folder(other), self._disk.folder(self.id)}:
+            if fs.stat(folder) is not None:
+                fs.sync_folder(folder)
 
     def resolve(self, take: Side) -> Commit:
         """Settles a conflict between an edit by hand and waiting transactions."""

@@ -127,6 +127,12 @@ class History:
             lines.append(Step(head.seq, head.version, tx_id, head.time, MOVE))
         target._write_anew(lines)
 
+    def came_with(self, seq: int) -> bool:
+        """Whether all that is kept is a copy that a rename with this number has made."""
+        self._catch_up()
+        last = self._lines()[-1:]
+        return bool(last) and last[0].seq == seq and getattr(last[0], "patch", None) == MOVE
+
     def forget(self) -> None:
         """Removes everything that is kept."""
         self.close()

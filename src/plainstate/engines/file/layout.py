@@ -17,7 +17,7 @@ from plainstate.errors import (
     InvalidNameError,
     UnsafePathError,
 )
-from plainstate.types import SYSTEM_CATEGORIES, DocumentId
+from plainstate.types import SYSTEM_CATEGORIES, TRASH, DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +166,14 @@ def document_in(category: str, file: str) -> DocumentId | None:
         return None
     name = file.removesuffix(SUFFIXES[kind])
     return DocumentId(category, name, kind) if _is_name(name) else None
+
+
+def named(place: str, kind: Kind) -> DocumentId | None:
+    """The document of this `category/name`, of the trash as well; `None` if there can be none."""
+    category, _, name = place.rpartition("/")
+    run = category.removeprefix(f"{TRASH}/")
+    known = is_category(category) or (run != category and _is_name(run))
+    return document_in(category, name + SUFFIXES[kind]) if known else None
 
 
 def journals(disk: Disk) -> Iterator[DocumentId]:
