@@ -27,6 +27,13 @@ _STATE: Final = (
     b'"patch":[{"op":"add","path":"/a","value":1}]}\n'
 )
 _DELETED: Final = _STATE + b'{"seq":3,"tx":"t-3","time":"","patch":[{"op":"remove","path":""}]}\n'
+_REPLACED: Final = _STATE + (
+    b'{"plainstate":1,"document":"c/n","kind":"json","seq":3,"version":"3-00000000","tx":"t-3",'
+    b'"snapshot":{"digest":"0","stamp":[0,0,0]},"time":"2026-01-01T00:00:03.000000Z"}\n'
+)
+_AFTERWARDS: Final = (
+    b'{"seq":4,"tx":"t-4","time":"","patch":[{"op":"add","path":"/b","value":1}]}\n'
+)
 _ABSENT: Final = _STATE.replace(b'"version":"1-00000000"', b'"version":null').replace(
     b'{"digest":"@","stamp":[0,0,0]}', b"null"
 )
@@ -63,6 +70,8 @@ def seeds() -> dict[str, list[bytes]]:
         "state": [
             b"{}\n" + _STATE,
             b"{}\n" + _DELETED,
+            b"{}\n" + _REPLACED,
+            b"{}\n" + _REPLACED + _AFTERWARDS,
             b"-\n" + _ABSENT,
             b'{"b":2}\n' + _STATE.replace(b'"@"', b'"0"'),
             b"#text\n" + _TEXT,

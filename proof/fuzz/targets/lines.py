@@ -193,6 +193,8 @@ def _means_one_thing(
     basis = replay.find_basis(records, snapshot)
     numbers = [one.seq for one in basis.waiting]
     assert numbers == sorted(set(numbers)), "a transaction would be applied twice"
+    if basis.kind == "cut off":
+        _was_cut_off(records, basis.head)
     value = _value(records, snapshot)
     if document.kind == "json":
         codec.decode(codec.encode(value))  # a fold could write it
@@ -206,6 +208,13 @@ def _means_one_thing(
         replay.overrule(overruled, snapshot)
     except carry.UnclearError:
         return
+
+
+def _was_cut_off(records: Sequence[Record], head: HeadRecord) -> None:
+    """Nothing is applied over a replacement that took effect: lines stand behind it (rule 2)."""
+    since = records[[one is head for one in records].index(True) + 1 :]
+    replaced = any(isinstance(one, HeadRecord) and one.tx for one in since)
+    assert not (replaced and isinstance(since[-1], TransactionRecord)), "it was edited since"
 
 
 def _value(records: Sequence[Record], snapshot: FileSnapshot | None) -> Any:
