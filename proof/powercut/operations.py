@@ -6,6 +6,7 @@ import json
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.feed as feed_module
@@ -223,7 +224,7 @@ def _in_trash(store: StateStore, run: str, name: str) -> Any:
 
 
 def _base(store: StateStore) -> str:
-    return store.url.removeprefix("file://")
+    return unquote(store.url.removeprefix("file://"))
 
 
 def _message(number: int, index: int) -> UserMessage | AgentResponse:

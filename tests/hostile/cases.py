@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from machine import (
     FullDisk,
@@ -87,7 +88,7 @@ def refused(error: type[PlainstateError], code: str, calls: dict[str, Call], **h
 
 
 def path_of(store: StateStore) -> str:
-    return store.url.removeprefix("file://")
+    return unquote(store.url.removeprefix("file://"))
 
 
 # --- names -------------------------------------------------------------------

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from plainstate import StateStore, errors, open_store
 from plainstate.engines.file import engine
@@ -117,7 +118,8 @@ def read(store: StateStore, session: str) -> None:
         at = int(loaded.version.split("-")[0])
         if len(messages) < length or at < version:
             raise AssertionError(f"went back from {length} messages at {version} to {at}")
-        with open(f"{store.url.removeprefix('file://')}/sessions/{session}.json", "rb") as file:
+        folder = unquote(store.url.removeprefix("file://"))
+        with open(f"{folder}/sessions/{session}.json", "rb") as file:
             json.loads(file.read())  # the plain file is whole at every moment
         rounds, length, version = rounds + 1, len(messages), at
     say([rounds, length])
