@@ -6,12 +6,12 @@ import json
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 import plainstate.engines.file.document as document_module
 import plainstate.engines.file.feed as feed_module
 import plainstate.engines.file.folding as folding_module
 from plainstate import AgentResponse, Session, StateStore, UserMessage
+from plainstate.store import place_of
 from proof.powercut.history import document, message, note, role_of
 from proof.powercut.model import trashed
 
@@ -224,7 +224,7 @@ def _in_trash(store: StateStore, run: str, name: str) -> Any:
 
 
 def _base(store: StateStore) -> str:
-    return unquote(store.url.removeprefix("file://"))
+    return place_of(store.url)
 
 
 def _message(number: int, index: int) -> UserMessage | AgentResponse:

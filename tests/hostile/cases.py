@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from machine import (
     FullDisk,
@@ -48,6 +47,7 @@ from plainstate.errors import (
     UsageError,
     ValueTooLargeError,
 )
+from plainstate.store import place_of
 
 Call = Callable[[StateStore], object]
 Harm = Callable[[Path], object]
@@ -88,7 +88,7 @@ def refused(error: type[PlainstateError], code: str, calls: dict[str, Call], **h
 
 
 def path_of(store: StateStore) -> str:
-    return unquote(store.url.removeprefix("file://"))
+    return place_of(store.url)
 
 
 # --- names -------------------------------------------------------------------

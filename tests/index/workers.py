@@ -5,9 +5,9 @@ import random
 import sys
 import time
 from pathlib import Path
-from urllib.parse import unquote
 
 from plainstate import StateStore, open_store
+from plainstate.store import place_of
 
 WORDS = ("apple", "pear", "fig")
 
@@ -46,7 +46,7 @@ def read(store: StateStore, chance: random.Random, count: int) -> None:
 
 def delete(store: StateStore, chance: random.Random, count: int) -> None:
     """Deletes the files of the index at any moment, one by one."""
-    folder = Path(unquote(store.url.removeprefix("file://"))) / ".plainstate"
+    folder = Path(place_of(store.url)) / ".plainstate"
     for _ in range(count):
         found = list(folder.glob("index*"))
         chance.shuffle(found)

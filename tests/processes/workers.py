@@ -13,11 +13,11 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
 from plainstate import StateStore, errors, open_store
 from plainstate.engines.file import engine
 from plainstate.fs.posix import PosixFileSystem
+from plainstate.store import place_of
 
 
 def fold_all_the_time(floor_bytes: int) -> None:
@@ -118,7 +118,7 @@ def read(store: StateStore, session: str) -> None:
         at = int(loaded.version.split("-")[0])
         if len(messages) < length or at < version:
             raise AssertionError(f"went back from {length} messages at {version} to {at}")
-        folder = unquote(store.url.removeprefix("file://"))
+        folder = place_of(store.url)
         with open(f"{folder}/sessions/{session}.json", "rb") as file:
             json.loads(file.read())  # the plain file is whole at every moment
         rounds, length, version = rounds + 1, len(messages), at

@@ -93,6 +93,11 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     extra: dict[str, Json] = field(name="x-", default_factory=dict)
     """The optional keys (`x-…`) of another writer, kept by a fold."""
 
+    @property
+    def moving(self) -> str | None:
+        """The other name of a rename that has not come to its end."""
+        return self.moving_to or self.moving_from
+
 
 class TransactionRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """One transaction as its line holds it."""

@@ -180,9 +180,7 @@ class Index:
 
         def count(database: Database) -> IndexStatistics:
             with database.reading() as connection:
-                (documents,) = connection.execute(
-                    "SELECT coalesce(sum(count), 0) FROM categories"
-                ).fetchone()
+                documents = _count(connection)
                 (damaged,) = connection.execute(
                     "SELECT count(*) FROM documents WHERE damaged IS NOT NULL"
                 ).fetchone()

@@ -187,8 +187,8 @@ class FileDocument(Folding):
         if secure and self._suspect:
             self._trust_again()
         reading = self._read()
-        if secure and not reading.journal:  # a journal outranks what the resting head says
-            self.settle_move()
+        if secure and not reading.journal and reading.basis.head.moving:
+            self.settle_move(reading.basis.head)
             reading = self._read()
         lines = untold(reading, told, unsure=unsure, complete=complete)
         if lines and secure:
@@ -275,8 +275,7 @@ class FileDocument(Folding):
         return read.records
 
     def _adopt_resting(self) -> None:
-        self.settle_move()
-        head = read_resting(self._disk, self.id)
+        head = self.settle_move(read_resting(self._disk, self.id))
         snapshot = self._snapshot()
         basis = find_basis([head], snapshot)
         self.recent = dict(head.recent)

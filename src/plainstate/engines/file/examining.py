@@ -221,7 +221,7 @@ class _Look:
             self._add(
                 "cut-off", f"{shown}: a fold or save of it was cut off; nothing is lost", path
             )
-        elif not reading.journal and (basis.head.moving_to or basis.head.moving_from):
+        elif not reading.journal and basis.head.moving:
             self._by_hand = basis.kind == "edited"
             self._add("cut-off", f"{shown}: a rename of it was cut off; nothing is lost", path)
         elif basis.kind == "edited" and (reading.journal or disk.fs.stat(disk.resting(document))):

@@ -158,21 +158,25 @@ class Folding(DocumentState):
         self._put_resting(msgspec.structs.replace(head, moving_from=str(source.id)))
         return head
 
-    def settle_move(self) -> None:
+    def settle_move(self, head: HeadRecord) -> HeadRecord:
         """Ends a rename that was cut off: the past stays only where the document is (H-7).
 
         The other name does the same for itself.  Where neither has the document, it was
         removed by hand, and the past stays wherever it is.
+
+        Args:
+            head: the resting one; there is no journal.
+
+        Returns:
+            What it is then.
         """
-        head = read_resting(self._disk, self.id)
-        mark = head.moving_to or head.moving_from
-        if mark is None:
-            return
+        if head.moving is None:
+            return head
         settled = msgspec.structs.replace(head, moving_to=None, moving_from=None)
-        other = layout.named(mark, self.id.kind)
+        other = layout.named(head.moving, self.id.kind)
         if other is not None and self._disk.fs.stat(self._snapshot_path) is None:
             if not self._is_at(other, head):
-                return
+                return head
             self._secure_move(other)
             seq = head.seq + (head.moving_to is not None)
             settled = msgspec.structs.replace(
@@ -184,6 +188,7 @@ class Folding(DocumentState):
             elif self._history.came_with(head.seq):
                 self._history.forget()
         self._put_resting(settled)
+        return settled
 
     def _is_at(self, other: DocumentId, head: HeadRecord) -> bool:
         """Whether the other name of a rename has, or had, the document."""
