@@ -117,7 +117,7 @@ class FileDocument(Folding):
     def commit(self, group: Sequence[Pending]) -> None:
         """Commits a group of changes with one write and one sync; each learns its outcome."""
         while True:
-            staged = Staged(self, self.load, self._services.now, self._services.make_id)
+            staged = Staged(self, self.load, self._services.now, self._services.make_tx_id)
             try:
                 staged.add_all(group)
                 break
@@ -125,9 +125,10 @@ class FileDocument(Folding):
                 self.refresh()
         if staged.lines:
             sync = group[0].sync or any(pending.sync for pending in group)
+            data, lines = b"".join(staged.lines), len(staged.lines)
             self.untold = True
             try:
-                self._write(b"".join(staged.lines), staged.check, len(staged.lines), sync=sync)
+                self._write(data, staged.check, lines, sync=sync, meanwhile=staged.prepare)
             except OSError as error:
                 self.close()
                 self.untold = isinstance(error, OutcomeUnknownError)
@@ -142,11 +143,11 @@ class FileDocument(Folding):
             self._lines_behind += len(staged.lines)
             if sync:
                 self.synced_seq = self.position.seq
-            self.untold = not self._services.feed.tell(staged.told)
+            self.untold = not self._services.feed.tell(staged.told, staged.open_segment)
         staged.settle()
-        for pending in group:
-            if pending.sync and pending.result is not None and pending.result.duplicate:
-                self._make_durable(pending.result)
+        for pending in staged.repeated:
+            if pending.sync:
+                self._make_durable(pending.outcome())
 
     def delete(
         self, *, tx_id: str | None, expected: str | None, forget: bool = False

@@ -12,11 +12,17 @@ from plainstate.core.record import Journal, Numbered, Record, parse
 from plainstate.engines.file.reader import unknown_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plainstate.engines.file.disk import Disk
 
 __all__ = ["JournalFile", "LineFile"]
 
 L = TypeVar("L", bound=Numbered)
+
+
+def nothing() -> None:
+    """What there is to do while a file is written."""
 
 
 class LineFile(Generic[L]):
@@ -49,12 +55,21 @@ class LineFile(Generic[L]):
 
     @classmethod
     def create(
-        cls, disk: Disk, folder: str, path: str, data: bytes, check: int, lines: int, *, sync: bool
+        cls,
+        disk: Disk,
+        path: str,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        meanwhile: Callable[[], None] = nothing,
     ) -> Self:
         """Creates a file with its first lines."""
+        folder = path.rpartition("/")[0]
         file = cls(disk, path, disk.fs.open_append(path, create=True))
         try:
-            file.append(data, check, lines, sync=sync)
+            file.append(data, check, lines, sync=sync, meanwhile=meanwhile)
             disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
         except BaseException as error:
             file.close()
@@ -102,8 +117,23 @@ class LineFile(Generic[L]):
         self._disk.fs.truncate(self._fd, self.size)
         self._disk.fs.sync(self._fd)
 
-    def append(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+    def append(
+        self,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
         """Appends whole lines and makes them durable.
+
+        Args:
+            data: the lines.
+            check: `sum` of the last one, as a number.
+            lines: how many.
+            sync: whether to wait until they are durable.
+            meanwhile: work that can be done while the disk writes; it does not fail.
 
         Raises:
             OSError: it failed and the journal is what it was.
@@ -117,6 +147,9 @@ class LineFile(Generic[L]):
             except OSError as second:
                 raise unknown_outcome(self._shown, second) from error
             raise
+        if sync:
+            self._disk.fs.begin_sync(self._fd, self.size, len(data))
+        meanwhile()
         if sync:
             try:
                 self._disk.fs.sync(self._fd)

@@ -18,7 +18,7 @@ from plainstate.core.record import HeadRecord, Record, SnapshotRef
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.history import History
-from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.journal_file import JournalFile, nothing
 from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.reader import (
     FileSnapshot,
@@ -45,6 +45,7 @@ class Services(msgspec.Struct, frozen=True):
     disk: Disk
     now: Callable[[], str]
     make_id: Callable[[], str]
+    make_tx_id: Callable[[], str]
     max_write_bytes: int
     feed: Feed
     history_bytes: int
@@ -181,6 +182,10 @@ class DocumentState:
             while len(self.recent) > RECENT_TX_IDS:
                 del self.recent[next(iter(self.recent))]
 
+    def look_at_feed(self) -> int:
+        """See `Feed.look`."""
+        return self._services.feed.look()
+
     def _read(self) -> Reading:
         return read_document(self._disk, self.id)
 
@@ -190,21 +195,29 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+    def _write(
+        self,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        meanwhile: Callable[[], None] = nothing,
+    ) -> None:
         """Appends lines, creating the journal before the first."""
         try:
             if self._journal is not None:
-                self._journal.append(data, check, lines, sync=sync)
+                self._journal.append(data, check, lines, sync=sync, meanwhile=meanwhile)
                 if sync and not self._names_durable:
                     # whoever made these files may have died before syncing their names
                     self.sync_folder()
                 return
-            folder = self._disk.make_folder(self.id.category)
+            self._disk.make_folder(self.id.category)
             self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
-                self._disk, folder, path, data, check, lines + 1, sync=sync
+                self._disk, path, data, check, lines + 1, sync=sync, meanwhile=meanwhile
             )
             self._names_durable = self.has_journal = True
         except OutcomeUnknownError:
