@@ -156,13 +156,22 @@ class State(Struct, frozen=True):
         value: the caller's own copy.
         seq: number of its last transaction.
         version: its version.
-        place: for reading on, where the engine can.
+        place: for reading on, where the engine can; two states may be equal without it.
     """
 
     value: Json
     seq: int
     version: str
     place: Place | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and (self.value, self.seq, self.version) == (
+            other.value,
+            other.seq,
+            other.version,
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as of its value
 
 
 class Document(Struct, frozen=True):

@@ -236,6 +236,7 @@ class FileDocument(Folding):
     def _open(self) -> None:
         self.close()
         self._names_durable = self._edited_at_rest = False
+        self._has_earlier_lines = False
         self._verified = "unknown"
         self._disk.check_folder(self.id.category)
         self._unproven = None
@@ -297,7 +298,10 @@ class FileDocument(Folding):
                 self._names_durable = False
                 self.recent.update(line.recent)
                 self._unproven = line if line.tx else None
+                self._has_earlier_lines = self._has_earlier_lines or self._lines_behind > 0
                 self._stand_at(line)
+                if line.tx:  # it may not be synced
+                    self.synced_seq -= 1
             else:
                 version = None if line.deletes else line.version
                 after = self.position.after(self.id, line.version, line.patch)

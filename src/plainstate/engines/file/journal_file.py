@@ -49,13 +49,23 @@ class LineFile(Generic[L]):
 
     @classmethod
     def create(
-        cls, disk: Disk, folder: str, path: str, data: bytes, check: int, lines: int, *, sync: bool
+        cls,
+        disk: Disk,
+        folder: str,
+        path: str,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        sync_name: bool = True,
     ) -> Self:
-        """Creates a file with its first lines."""
+        """Creates a file with its first lines; who syncs a later line counts on its name."""
         file = cls(disk, path, disk.fs.open_append(path, create=True))
         try:
             file.append(data, check, lines, sync=sync)
-            disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
+            if sync_name:
+                disk.fs.sync_folder(folder)
         except BaseException as error:
             file.close()
             try:

@@ -64,6 +64,7 @@ class DocumentState:
     Inside:
         _head: the newest head: what the journal's last lines continue from.
         _lines_behind: transactions in the journal behind that head.
+        _has_earlier_lines: the journal has transactions before that head.
         _complete: all lines, if `catch_up` has just read the journal from its beginning.
         _unproven: a replacing head whose snapshot may not have taken effect.
         _verified: stamp of the snapshot file that was seen to match the head.
@@ -88,6 +89,7 @@ class DocumentState:
         self._history = History(self._disk, document, services.history_bytes, services.make_id)
         self._head = empty_head(document)
         self._lines_behind = 0
+        self._has_earlier_lines = False
         self._suspect = False
         self._names_durable = False
         self._complete: Sequence[Record] = []
@@ -140,6 +142,8 @@ class DocumentState:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
+            if not self._names_durable:
+                self.sync_folder()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""
@@ -190,8 +194,10 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Appends lines, creating the journal before the first."""
+    def _write(
+        self, data: bytes, check: int, lines: int, *, sync: bool, sync_name: bool = True
+    ) -> None:
+        """Appends lines, creating the journal before the first; `sync_name`: durably."""
         try:
             if self._journal is not None:
                 self._journal.append(data, check, lines, sync=sync)
@@ -204,9 +210,10 @@ class DocumentState:
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
-                self._disk, folder, path, data, check, lines + 1, sync=sync
+                self._disk, folder, path, data, check, lines + 1, sync=sync, sync_name=sync_name
             )
-            self._names_durable = self.has_journal = True
+            self._names_durable = sync_name
+            self.has_journal = True
         except OutcomeUnknownError:
             self._suspect = True
             raise
