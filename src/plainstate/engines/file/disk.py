@@ -149,7 +149,6 @@ class Disk:
         for part in category.split("/"):
             parent, path = path, f"{path}/{part}"
             self.add_folder(path, parent)
-        self.check_folder(category, under=under)
         return path
 
     def add_folder(self, path: str, parent: str) -> None:

@@ -162,7 +162,6 @@ def read_document(disk: Disk, document: DocumentId, *, salvage: bool = False) ->
         DamagedError: a line that was acknowledged is not intact.
         StorageError: the document was replaced during every attempt.
     """
-    disk.check_folder(document.category)
     before = None
     for _ in range(_ATTEMPTS):
         reading, damage, seen = _attempt(disk, document)
