@@ -24,6 +24,7 @@ from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
+from plainstate.engines.file.reading_on import end_of, read_on
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.watching import Watching
 from plainstate.engines.holding import refuse_if_held
@@ -44,7 +45,7 @@ from plainstate.limits import (
     QUIET_FOLD_S,
     SYNC_INTERVAL_S,
 )
-from plainstate.types import LATEST, State
+from plainstate.types import LATEST, News, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import LockedDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.locks import LockFile
+    from plainstate.engines.file.reading_on import End
     from plainstate.fs.base import FileSystem
     from plainstate.types import (
         ChangePage,
@@ -90,6 +92,22 @@ class _Errors:
         if isinstance(error, OSError) and not isinstance(error, PlainstateError):
             path = error.filename if isinstance(error.filename, str) else self._disk.base
             raise storage_error(error, self._disk.shown(path)) from error
+
+
+class _Place:
+    """See `types.Place`."""
+
+    def __init__(self, engine: FileEngine, document: DocumentId, end: End) -> None:
+        self._engine = engine
+        self._document = document
+        self._end = end
+
+    @property
+    def size_bytes(self) -> int:
+        return self._end.size_bytes
+
+    def news(self) -> News | None:
+        return self._engine.read_on(self._document, self._end)
 
 
 class FileEngine:
@@ -178,8 +196,20 @@ class FileEngine:
                 return read_at(self._disk, document, at)
             reading = read_document(self._disk, document, salvage=salvage)
             value = reading.value(self._disk, document)
-        basis = reading.basis
-        return None if basis.version is None else State(value, basis.seq, basis.version)
+        basis, end = reading.basis, end_of(reading)
+        place = None if end is None or salvage else _Place(self, document, end)
+        return None if basis.version is None else State(value, basis.seq, basis.version, place)
+
+    def read_on(self, document: DocumentId, end: End) -> News | None:
+        """See `Place.news`."""
+        self._check_open()
+        with self._errors:
+            found = read_on(self._disk, document, end)
+        if found is None:
+            return None
+        records, new = found
+        patches = [record.patch for record in records]
+        return News(patches, new.seq, new.version, _Place(self, document, new))
 
     def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
         self._check_open()

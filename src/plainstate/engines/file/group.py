@@ -66,6 +66,7 @@ class Staged:
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
         open_segment: see `Feed.look`.
+        begun: the lines are written, not yet durable.
         repeated: changes that were committed before, or twice in this group.
     """
 
@@ -82,6 +83,7 @@ class Staged:
         self.ids: dict[str, str] = {}
         self.told: list[bytes] = []
         self.open_segment = 0
+        self.begun = False
         self.repeated: list[Pending] = []
         self._author = author
         self._load_stored = load
@@ -93,6 +95,16 @@ class Staged:
         self._patches: list[Patch] = []
         self._value: Json = None
         self._loaded = False
+
+    @property
+    def data(self) -> bytes:
+        """The lines."""
+        return self.lines[0] if len(self.lines) == 1 else b"".join(self.lines)
+
+    @property
+    def sync(self) -> bool:
+        """Whether somebody waits until they are durable."""
+        return any(pending.sync for pending in self._staged)
 
     def add_all(self, group: Sequence[Pending]) -> None:
         """Stages each change; one that is refused learns it at once.
@@ -132,6 +144,9 @@ class Staged:
         """The lines could not be written: tells every caller."""
         for pending in self._staged:
             pending.error = copy.copy(error)
+        self.lines.clear()
+        self._staged.clear()
+        self.repeated.clear()
 
     def _add(self, pending: Pending) -> None:
         self._take_in()

@@ -12,17 +12,11 @@ from plainstate.core.record import Journal, Numbered, Record, parse
 from plainstate.engines.file.reader import unknown_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from plainstate.engines.file.disk import Disk
 
 __all__ = ["JournalFile", "LineFile"]
 
 L = TypeVar("L", bound=Numbered)
-
-
-def nothing() -> None:
-    """What there is to do while a file is written."""
 
 
 class LineFile(Generic[L]):
@@ -63,14 +57,15 @@ class LineFile(Generic[L]):
         lines: int,
         *,
         sync: bool,
-        meanwhile: Callable[[], None] = nothing,
+        sync_name: bool = True,
     ) -> Self:
-        """Creates a file with its first lines."""
-        folder = path.rpartition("/")[0]
+        """Creates a file with its first lines; who syncs a later line counts on its name."""
         file = cls(disk, path, disk.fs.open_append(path, create=True))
+        folder = path.rpartition("/")[0]
         try:
-            file.append(data, check, lines, sync=sync, meanwhile=meanwhile)
-            disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
+            file.append(data, check, lines, sync=sync)
+            if sync_name:
+                disk.fs.sync_folder(folder)
         except BaseException as error:
             file.close()
             try:
@@ -117,23 +112,17 @@ class LineFile(Generic[L]):
         self._disk.fs.truncate(self._fd, self.size)
         self._disk.fs.sync(self._fd)
 
-    def append(
-        self,
-        data: bytes,
-        check: int,
-        lines: int,
-        *,
-        sync: bool,
-        meanwhile: Callable[[], None] = nothing,
-    ) -> None:
-        """Appends whole lines and makes them durable.
+    def append(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+        """Appends whole lines and makes them durable: `write`, then `confirm`."""
+        self.write(data, sync=sync)
+        self.confirm(len(data), check, lines, sync=sync)
+
+    def write(self, data: bytes, *, sync: bool) -> None:
+        """Writes whole lines, which count only once they are confirmed.
 
         Args:
             data: the lines.
-            check: `sum` of the last one, as a number.
-            lines: how many.
-            sync: whether to wait until they are durable.
-            meanwhile: work that can be done while the disk writes; it does not fail.
+            sync: they will be made durable; the disk may begin at once.
 
         Raises:
             OSError: it failed and the journal is what it was.
@@ -149,14 +138,26 @@ class LineFile(Generic[L]):
             raise
         if sync:
             self._disk.fs.begin_sync(self._fd, self.size, len(data))
-        meanwhile()
+
+    def confirm(self, size: int, check: int, lines: int, *, sync: bool) -> None:
+        """Makes the lines that were just written durable, and counts them.
+
+        Args:
+            size: their bytes.
+            check: `sum` of the last one, as a number.
+            lines: how many.
+            sync: whether to wait until they are durable.
+
+        Raises:
+            OSError, OutcomeUnknownError: as in `write`.
+        """
         if sync:
             try:
                 self._disk.fs.sync(self._fd)
             except OSError:
                 self.rewrite()
                 raise
-        self.size += len(data)
+        self.size += size
         self.check = check
         self._lines += lines
 
