@@ -16,10 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from plainstate import AsyncStateStore, StateStore, open_store
+from plainstate import AsyncStateStore, StateStore, UserMessage, open_store
 from plainstate.engines.file.engine import FileEngine
-from plainstate.errors import UsageError
+from plainstate.errors import (
+    DamagedError,
+    InvalidNameError,
+    NotFoundError,
+    OwnershipError,
+    UsageError,
+)
 from plainstate.fs.posix import PosixFileSystem
+from plainstate.types import Commit
 
 ROOT = Path(__file__).parent.parent
 BY_HAND = {"close", "transaction", "watch"}
@@ -105,10 +112,8 @@ class SlowFileSystem(PosixFileSystem):
 
 
 def slow_store(folder: Path) -> tuple[AsyncStateStore, SlowFileSystem]:
-    store, fs = AsyncStateStore(folder), SlowFileSystem()
-    store._store._engine.close()
-    store._store._engine = FileEngine(str(folder), fs=fs)
-    return store, fs
+    fs = SlowFileSystem()
+    return AsyncStateStore.on(FileEngine(str(folder), fs=fs), folder.as_uri()), fs
 
 
 async def reached(fs: SlowFileSystem) -> None:
@@ -139,6 +144,82 @@ def test_a_cancelled_append_settles_first(tmp_path: Path):
             assert [turn.content for turn in session.turns()] == ["1", "2"]
             again = await store.append_user_message("s", "2", tx_id="t")
             assert again.duplicate
+
+    asyncio.run(main())
+
+
+def test_appends_of_many_tasks_are_all_there_in_the_order_of_each(tmp_path: Path):
+    async def talk(store: AsyncStateStore, task: int) -> None:
+        for number in range(6):
+            await store.append_user_message(f"s{task % 3}", f"{task}.{number}", user_id="ada")
+
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path) as store:
+            await asyncio.gather(*(talk(store, task) for task in range(30)))
+            for session in range(3):
+                loaded = await store.load_session(f"s{session}")
+                said = [turn.content.split(".") for turn in loaded.turns()]
+                for task in range(session, 30, 3):
+                    own = [number for who, number in said if who == str(task)]
+                    assert own == [str(number) for number in range(6)]
+
+    asyncio.run(main())
+
+
+def test_of_appends_that_are_done_together_each_has_its_own_outcome(tmp_path: Path):
+    async def main() -> None:
+        async with AsyncStateStore(tmp_path) as store:
+            for name in ("good", "bad"):
+                await store.append_user_message(name, "1", user_id="ada")
+            journal = tmp_path / "sessions" / "bad.jsonl"
+            whole = journal.read_bytes()
+            journal.write_bytes(whole.replace(b"ada", b"eve"))
+            outcomes = await asyncio.gather(
+                store.append_user_message("good", "2"),
+                store.append_user_message("bad", "2"),
+                store.append_user_message("absent", "2"),
+                store.append_user_message("no/name", "2"),
+                store.append_user_message("good", "3", user_id="eve"),
+                store.append_messages("good", [UserMessage("4")]),
+                return_exceptions=True,
+            )
+            assert [type(outcome) for outcome in outcomes] == [
+                Commit,
+                DamagedError,
+                NotFoundError,
+                InvalidNameError,
+                OwnershipError,
+                Commit,
+            ]
+            session = await store.load_session("good")
+            assert [turn.content for turn in session.turns()] == ["1", "2", "4"]
+            journal.write_bytes(whole)
+
+    asyncio.run(main())
+
+
+def test_an_append_that_was_not_begun_is_called_off(tmp_path: Path):
+    async def main() -> None:
+        store, fs = slow_store(tmp_path)
+        async with store:
+            await store.append_user_message("s", "1", user_id="ada")
+            fs.slow = True
+            syncs = asyncio.create_task(store.append_user_message("s", "2"))
+            await reached(fs)
+            waits = asyncio.create_task(store.append_user_message("s", "3"))
+            await asyncio.sleep(0)
+            while not store._appender._calls.empty():  # noqa: ASYNC110 - a thread takes it
+                await asyncio.sleep(0.001)
+            late = asyncio.create_task(store.append_user_message("s", "4"))  # both are busy
+            await asyncio.sleep(0)
+            late.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await late
+            fs.slow = False
+            fs.go.set()
+            await asyncio.gather(syncs, waits)
+            session = await store.load_session("s")
+            assert [turn.content for turn in session.turns()] == ["1", "2", "3"]
 
     asyncio.run(main())
 

@@ -26,6 +26,7 @@ SOURCES = (
     "store.py",
 )
 BY_HAND = {"transaction", "watch", "close", "on"}  # in aio/base.py
+APPENDS = {"append_user_message", "append_agent_response", "append_messages"}  # done together
 READS = {  # they never wait for a lock
     "load_markdown",
     "load_json",
@@ -143,8 +144,11 @@ def coroutine(method: ast.FunctionDef) -> str:
     arguments = [argument.arg for argument in method.args.args[1:]]
     arguments += [f"{argument.arg}={argument.arg}" for argument in method.args.kwonlyargs]
     way = "_read" if method.name in READS else "_write"
+    what = f"self._store.{method.name}"
+    if method.name in APPENDS:
+        way, what = "_append", f'"{method.name}"'
     lines.append(f"        return await self.{way}(")
-    lines += [f"            {argument}," for argument in (f"self._store.{method.name}", *arguments)]
+    lines += [f"            {argument}," for argument in (what, *arguments)]
     lines.append("        )")
     return "\n".join(lines) + "\n"
 

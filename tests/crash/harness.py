@@ -11,7 +11,7 @@ import errno
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
 import plainstate.retention as retention_module
 from plainstate.core.ids import IdMaker
+from plainstate.engines.base import Append
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
@@ -263,6 +264,36 @@ class Run:
         if self._attempt(document, effects, call) is not None:
             self.acknowledged.update(dict.fromkeys(tx_ids, document))
 
+    def together(self, *pairs: tuple[DocumentId, str]) -> None:
+        """Appends to several documents that the engine commits together; each has its outcome."""
+        appends = [
+            Append(document, patching(document, (text,)), self._tx_id(), None)
+            for document, text in pairs
+        ]
+        for document, _ in pairs:
+            self._note(document)
+        before = self.possible
+        self.possible = _distinct(
+            _all_done(state, chosen) for state in before for chosen in _in_order(pairs)
+        )
+        self.engine("a").append_together(appends)
+        unsure, sure = [], []
+        for append, pair in zip(appends, pairs, strict=True):
+            try:
+                self.commit_seen(append.document, append.outcome())
+            except PlainstateError as error:
+                if not self.tolerant:
+                    raise
+                self.said.append(repr(error))
+                if isinstance(error, OutcomeUnknownError):
+                    unsure.append(pair)
+            else:
+                sure.append(pair)
+                self.acknowledged[append.tx_id] = append.document
+        self.possible = _distinct(
+            _all_done(state, [*sure, *chosen]) for state in before for chosen in _in_order(unsure)
+        )
+
     @contextmanager
     def no_new_journal(self) -> Iterator[None]:
         """A journal that should begin anew after a replacement cannot."""
@@ -490,6 +521,22 @@ class Run:
         known = self.versions.setdefault((document, version), text)
         if known != text:
             raise Violation(f"{document}: version {version} is {known} and {text}")
+
+
+def _all_done(state: State, pairs: Iterable[tuple[DocumentId, str]]) -> State:
+    for document, text in pairs:
+        state = _after(state, adding(document, (text,)))
+    return state
+
+
+def _in_order(pairs: Iterable[tuple[DocumentId, str]]) -> Iterator[list[tuple[DocumentId, str]]]:
+    """Every choice that has, of each document, the first few."""
+    of_each: dict[DocumentId, list[tuple[DocumentId, str]]] = {}
+    for document, text in pairs:
+        of_each.setdefault(document, []).append((document, text))
+    prefixes = [[some[:count] for count in range(len(some) + 1)] for some in of_each.values()]
+    for chosen in itertools.product(*prefixes):
+        yield list(itertools.chain.from_iterable(chosen))
 
 
 def canonical(value: Any) -> str:

@@ -40,6 +40,13 @@ def group(run: Run) -> None:
     run.append(A, "five;")
 
 
+def together(run: Run) -> None:
+    run.append(A, "one;")
+    run.begin()
+    run.together((A, "two;"), (B, "other;"), (A, "three;"))
+    run.together((B, "more;"), (A, "four;"))
+
+
 def fold_at_threshold(run: Run) -> None:
     run.fold_floor(SMALL_FLOOR)
     run.append(A, "0;")
@@ -487,6 +494,7 @@ SCENARIOS: list[Scenario] = [
     appends,
     batch,
     group,
+    together,
     fold_at_threshold,
     replace_new,
     replace_new_with_id,

@@ -11,6 +11,7 @@ import plainstate.engines.file.journal_file as journal_module
 import plainstate.engines.file.reader as reader_module
 from plainstate.core import history, record, replay
 from plainstate.core.record import TransactionRecord
+from plainstate.engines.file import turns
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.history import History, HistoryFile
@@ -271,3 +272,12 @@ def test_a_name_does_not_know_of_its_rename(monkeypatch, mark):
 
     monkeypatch.setattr(FileDocument, "_put_resting", put_unmarked)
     expect_violation(scenarios.history_of_a_moved_document, "has the past of")
+
+
+def test_what_is_committed_together_is_not_made_durable(monkeypatch):
+    def confirm(self):
+        self.staged.begun = False
+        self.error = None
+
+    monkeypatch.setattr(turns._Written, "confirm", confirm)
+    expect_violation(scenarios.together, "found")

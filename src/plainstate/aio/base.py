@@ -12,7 +12,9 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 from weakref import WeakSet
 
+from plainstate.aio.appending import Appender
 from plainstate.aio.watching import AsyncWatch
+from plainstate.engines.base import Together
 from plainstate.errors import UsageError
 from plainstate.store import StateStore, StoreOptions
 
@@ -56,6 +58,8 @@ class AsyncBase:
         self._store = path
         self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
         self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
+        engine = path._engine  # noqa: SLF001 - this face and that store are one
+        self._appender = Appender(engine, engine) if isinstance(engine, Together) else None
         self._watches: WeakSet[AsyncWatch] = WeakSet()
         self._closing: asyncio.Task[None] | None = None
 
@@ -112,6 +116,8 @@ class AsyncBase:
         finally:
             for watch in watches:
                 watch.end()
+            if self._appender is not None:
+                self._appender.close()
             self._writers.shutdown(wait=False)
             self._readers.shutdown(wait=False)
 
@@ -132,6 +138,12 @@ class AsyncBase:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
 
+    async def _append(self, name: str, *args: Any, **options: Any) -> Commit:
+        if self._appender is None or self._closing is not None or _holding():
+            method: Callable[..., Commit] = getattr(self._store, name)
+            return await self._write(method, *args, **options)
+        return await self._appender.append(name, *args, **options)
+
     async def _write(self, method: Callable[..., T], *args: Any, **options: Any) -> T:
         return await self._call(self._writers, method, *args, **options)
 
@@ -143,9 +155,9 @@ class AsyncBase:
     ) -> T:
         if self._closing is not None:
             raise UsageError("the store is closed", hint="Open it again.")
-        holder = _holder.get()
+        holder = _holding()
         # who holds a lock must never queue behind those who wait for it
-        own = holder.thread if holder is not None and holder.active else pool
+        own = pool if holder is None else holder.thread
         return await settled(own, method, *args, **options)
 
 
@@ -214,6 +226,12 @@ class AsyncTransaction:
 
 
 _holder: ContextVar[AsyncTransaction | None] = ContextVar("plainstate_transaction", default=None)
+
+
+def _holding() -> AsyncTransaction | None:
+    """The transaction that this task is in."""
+    holder = _holder.get()
+    return holder if holder is not None and holder.active else None
 
 
 async def settled(

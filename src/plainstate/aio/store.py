@@ -339,8 +339,8 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_user_message`.
         """
-        return await self._write(
-            self._store.append_user_message,
+        return await self._append(
+            "append_user_message",
             session_id,
             content,
             timestamp=timestamp,
@@ -365,8 +365,8 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_agent_response`.
         """
-        return await self._write(
-            self._store.append_agent_response,
+        return await self._append(
+            "append_agent_response",
             session_id,
             response,
             timestamp=timestamp,
@@ -389,8 +389,8 @@ class AsyncStateStore(AsyncBase):
 
         See `StateStore.append_messages`.
         """
-        return await self._write(
-            self._store.append_messages,
+        return await self._append(
+            "append_messages",
             session_id,
             batch,
             user_id=user_id,

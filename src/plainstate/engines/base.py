@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from plainstate.types import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Capabilities", "Engine", "LockedDocument", "OnFiles"]
+__all__ = ["Append", "Capabilities", "Engine", "LockedDocument", "OnFiles", "Together"]
 
 
 class Capabilities(Struct, frozen=True):
@@ -45,6 +45,42 @@ class Capabilities(Struct, frozen=True):
 
     durable: bool
     shared: bool
+
+
+class Append:
+    """One of several appends that are committed together; arguments as `Engine.append` has them.
+
+    Attributes:
+        outcome: set once it is known: returns the commit, or raises why there is none.
+    """
+
+    __slots__ = ("change", "document", "durability", "outcome", "tx_id")
+
+    def __init__(
+        self,
+        document: DocumentId,
+        change: PatchMaker,
+        tx_id: str | None,
+        durability: Durability | None,
+    ) -> None:
+        self.document = document
+        self.change = change
+        self.tx_id = tx_id
+        self.durability = durability
+        self.outcome: Callable[[], Commit] | None = None
+
+
+@runtime_checkable
+class Together(Protocol):
+    """What an engine may offer that is better at many appends than at one."""
+
+    def append_together(self, appends: Sequence[Append]) -> None:
+        """Does many appends, to any documents; each has its own outcome.
+
+        They are no transaction: some may fail.  Appends to one document keep their order.
+
+        Cost: with files, the syncs overlap: 64 cost about as much as 10 by themselves.
+        """
 
 
 @runtime_checkable

@@ -116,10 +116,14 @@ class FileDocument(Folding):
 
     def commit(self, group: Sequence[Pending]) -> None:
         """Commits a group of changes with one write and one sync; each learns its outcome."""
-        self.end_commit(self.begin_commit(group))
+        feed = self._services.feed
+        staged = self.begin_commit(group)
+        segment = feed.look() if staged.told else 0  # while the disk writes
+        self.confirm(staged)
+        self.settle_commit(staged, told=not staged.lines or feed.tell(staged.told, segment))
 
     def begin_commit(self, group: Sequence[Pending]) -> Staged:
-        """Writes the lines of a group, which nobody is told of before `end_commit`."""
+        """Writes the lines of a group.  Then call `confirm`, tell the feed, and `settle_commit`."""
         staged = self._stage(group)
         if staged.lines:
             data, sync = staged.data, staged.sync
@@ -136,26 +140,29 @@ class FileDocument(Folding):
                 raise
         return staged
 
-    def end_commit(self, staged: Staged) -> None:
-        """Makes them durable; each change learns its outcome."""
+    def confirm(self, staged: Staged) -> None:
+        """Makes them durable, unless that failed already."""
+        if not staged.begun or not staged.lines:
+            return
+        try:
+            size, lines = len(staged.data), len(staged.lines)
+            self._end_write(size, staged.check, lines, sync=staged.sync)
+        except OSError as error:
+            self._fail(staged, error)
+        except BaseException:
+            self.close()
+            raise
+
+    def settle_commit(self, staged: Staged, *, told: bool) -> None:
+        """Each change learns its outcome; `told`: the change feed knows of it."""
         if staged.lines:
-            try:
-                if staged.begun:
-                    size, lines = len(staged.data), len(staged.lines)
-                    self._end_write(size, staged.check, lines, sync=staged.sync)
-            except OSError as error:
-                self._fail(staged, error)
-                return
-            except BaseException:
-                self.close()
-                raise
             for tx_id, version in staged.ids.items():
                 self._remember(tx_id, version)
             self.position = staged.position
             self._lines_behind += len(staged.lines)
             if staged.sync:
                 self.synced_seq = self.position.seq
-            self.untold = not self._services.feed.tell(staged.told, staged.open_segment)
+            self.untold = not told
         staged.settle()
         for pending in staged.repeated:
             if pending.sync:

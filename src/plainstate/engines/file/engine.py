@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from msgspec import structs
@@ -26,11 +27,11 @@ from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
 from plainstate.engines.file.reading_on import end_of, read_on
 from plainstate.engines.file.state import Services
+from plainstate.engines.file.turns import Turns, Waiting
 from plainstate.engines.file.watching import Watching
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
-    LockTimeoutError,
     NotFoundError,
     PlainstateError,
     UsageError,
@@ -48,12 +49,10 @@ from plainstate.limits import (
 from plainstate.types import LATEST, News, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from plainstate.engines.base import LockedDocument
-    from plainstate.engines.file.entries import Entry
-    from plainstate.engines.file.locks import LockFile
+    from plainstate.engines.base import Append, LockedDocument
     from plainstate.engines.file.reading_on import End
     from plainstate.fs.base import FileSystem
     from plainstate.types import (
@@ -172,6 +171,7 @@ class FileEngine:
             self._mutex,
             self._begin_writing,
         )
+        self._turns = Turns(self._access, self._feed, self._mutex)
         self._housekeeping = Housekeeping(
             self._access, self._disk, self._feed, quiet_fold_s, self._mutex, self._hurry
         )
@@ -297,7 +297,7 @@ class FileEngine:
             lock_file = self._access.lock_file or self._access.start()
             entry = self._access.borrow(document)
             try:
-                self._commit_in_turn(entry, pending, lock_file)
+                self._turns.commit(entry, pending, lock_file)
                 if durability == "periodic":  # before anybody may forget the entry
                     with self._mutex:
                         self._access.unsynced.add(document)
@@ -307,6 +307,36 @@ class FileEngine:
         if durability == "periodic":
             self._hurry()
         return commit
+
+    def append_together(self, appends: Sequence[Append]) -> None:
+        self._check_open()
+        access = self._access
+        waiting: dict[DocumentId, Waiting] = {}
+        outcomes: list[Callable[[], Commit]] = []
+        try:
+            with self._errors:
+                lock_file = access.start()
+                for one in appends:
+                    if one.document not in waiting:
+                        waiting[one.document] = Waiting(access.borrow(one.document), [])
+                    sync = (one.durability or self._durability) == "commit"
+                    pending = Pending(one.change, one.tx_id, None, sync=sync)
+                    waiting[one.document].changes.append(pending)
+                    outcomes.append(partial(self._outcome, pending))
+                self._turns.commit_together(list(waiting.values()), lock_file)
+            for one, outcome in zip(appends, outcomes, strict=True):
+                one.outcome = outcome
+                if (one.durability or self._durability) == "periodic":
+                    with self._mutex:  # before anybody may forget the entry
+                        access.unsynced.add(one.document)
+                    self._hurry()
+        finally:
+            for document in waiting.values():
+                access.entries.give_back(document.entry)
+
+    def _outcome(self, pending: Pending) -> Commit:
+        with self._errors:
+            return pending.outcome()
 
     def replace(
         self,
@@ -376,72 +406,6 @@ class FileEngine:
             access.entries.give_back(entry)
 
         return LockedFile(entry.file, self._errors, release)
-
-    def _commit_in_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        """Commits `pending`, together with all that wait for the same document.
-
-        Whoever gets the lock commits for everybody: the others find their outcome.
-        """
-        with self._mutex:
-            entry.queue.append(pending)
-        try:
-            if not self._wait_for_turn(entry, pending, lock_file):
-                return
-            failed = True
-            try:
-                if not pending.settled:
-                    entry.file.refresh()
-                    self._commit_queue(entry, pending)
-                    if entry.file.wants_fold:
-                        self._fold_or_postpone(entry)
-                failed = False
-            finally:
-                if failed:  # before the next one gets the lock
-                    self._withdraw(entry, pending)
-                self._access.finish(entry, lock_file, failed=failed)
-        except BaseException:
-            self._withdraw(entry, pending)
-            raise
-
-    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
-        """Takes the lock; `False`: there is no need to, somebody else has committed it."""
-        while True:
-            try:
-                entry.lock.acquire(lock_file, self._access.lock_timeout_s)
-            except BaseException as error:
-                if self._withdraw(entry, pending) or not isinstance(error, LockTimeoutError):
-                    raise
-                if pending.settled:
-                    return False
-                # somebody is committing it at this moment: that is soon known
-            else:
-                return True
-
-    def _withdraw(self, entry: Entry, pending: Pending) -> bool:
-        """Nobody may commit what its caller is told is refused; `False`: somebody has begun to."""
-        with self._mutex:
-            if pending not in entry.queue:
-                return False
-            entry.queue.remove(pending)
-            return True
-
-    def _commit_queue(self, entry: Entry, own: Pending) -> None:
-        with self._mutex:
-            group, entry.queue = entry.queue, []
-        try:
-            entry.file.commit(group)
-        except BaseException:
-            with self._mutex:  # the others go on by themselves
-                entry.queue += [one for one in group if one is not own and not one.settled]
-            raise
-
-    def _fold_or_postpone(self, entry: Entry) -> None:
-        try:
-            entry.file.fold()
-        except (OSError, PlainstateError):
-            # the commit stands; the fold is tried again later, and reported by checkpoint and close
-            entry.file.postpone_fold()
-            entry.file.distrust()
 
     # --- the whole store ---
 

@@ -65,7 +65,6 @@ class Staged:
         lines: the lines.
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
-        open_segment: see `Feed.look`.
         begun: the lines are written, not yet durable.
         repeated: changes that were committed before, or twice in this group.
     """
@@ -82,7 +81,6 @@ class Staged:
         self.lines: list[bytes] = []
         self.ids: dict[str, str] = {}
         self.told: list[bytes] = []
-        self.open_segment = 0
         self.begun = False
         self.repeated: list[Pending] = []
         self._author = author
@@ -128,7 +126,6 @@ class Staged:
         document = self._author.id
         if not is_public(document):
             return
-        self.open_segment = self._author.look_at_feed()
         for action, at, tx_id, now in self._untold:
             version = None if action == "delete" else at.version
             summary = None if action == "delete" else at.summary
@@ -145,6 +142,7 @@ class Staged:
         for pending in self._staged:
             pending.error = copy.copy(error)
         self.lines.clear()
+        self.told.clear()
         self._staged.clear()
         self.repeated.clear()
 

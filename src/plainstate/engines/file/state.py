@@ -186,10 +186,6 @@ class DocumentState:
             while len(self.recent) > RECENT_TX_IDS:
                 del self.recent[next(iter(self.recent))]
 
-    def look_at_feed(self) -> int:
-        """See `Feed.look`."""
-        return self._services.feed.look()
-
     def _read(self) -> Reading:
         return read_document(self._disk, self.id)
 

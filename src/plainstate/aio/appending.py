@@ -1,0 +1,190 @@
+"""Appends of many tasks, committed together.
+
+The tasks of an event loop that append at the same time wait in one queue.  A thread takes all
+that are there, has the engine commit them together, and wakes their tasks together: 64 appends
+cost one way to a thread and back, not 64.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from contextvars import copy_context
+from itertools import groupby
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from plainstate.engines.base import Append
+from plainstate.engines.holding import refuse_if_held
+from plainstate.sessions import SessionMethods
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plainstate.engines.base import Engine, Together
+    from plainstate.types import Commit, DocumentId, Durability, PatchMaker
+
+__all__ = ["Appender"]
+
+_THREADS: Final = 2
+"""While one waits for the disk, the other one prepares what came meanwhile."""
+
+_TOGETHER: Final = 64
+"""Appends that are committed together at most: each may take a lock and a descriptor."""
+
+
+class _Call:
+    """A task's append, and what came of it."""
+
+    def __init__(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Commit] = self.loop.create_future()
+        self.settled: asyncio.Future[None] | None = None
+        self.told = False
+        self.commit: Commit | None = None
+        self.error: BaseException | None = None
+        self._context = copy_context()
+        self._name = name
+        self._arguments = arguments
+        self._options = options
+        self._unclaimed = [True]
+
+    def claim(self) -> bool:
+        """Only once: whoever claims it, does it or calls it off."""
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
+
+    def note(self, methods: SessionMethods) -> Append:
+        """What is to be appended, checked."""
+        method = getattr(methods, self._name)
+        return cast("Append", self._context.run(method, *self._arguments, **self._options))
+
+    def tell(self) -> None:
+        """In the event loop: its task goes on."""
+        self.told = True
+        if self.settled is not None:
+            self.settled.set_result(None)
+        elif self.future.done():
+            return  # cancelled just now
+        elif self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(cast("Commit", self.commit))
+
+    async def until_told(self) -> None:
+        """For a call that was begun: waits until it is done, however often it is cancelled."""
+        if self.told:
+            return
+        self.settled = self.loop.create_future()
+        while not self.settled.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([self.settled])
+
+
+class _Noting:
+    """An engine as far as appending needs one: it only notes what is to be appended."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(
+        self,
+        document: DocumentId,
+        change: PatchMaker,
+        *,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Append:
+        refuse_if_held(self._engine, document)
+        return Append(document, change, tx_id, durability)
+
+
+class _Notes(SessionMethods):
+    """The appending methods of a store, which return what they would append."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = cast("Engine", _Noting(engine))
+
+
+class Appender:
+    """Appends for the tasks of event loops.
+
+    Args:
+        engine: that of the store.
+        together: the same.
+    """
+
+    def __init__(self, engine: Engine, together: Together) -> None:
+        self._notes = _Notes(engine)
+        self._together = together
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._mutex = threading.Lock()
+        self._threads = 0
+
+    async def append(self, name: str, *arguments: Any, **options: Any) -> Commit:
+        """Calls an appending method of the store.
+
+        A cancellation waits until its outcome is certain.  A call that no thread has begun is
+        called off instead.
+        """
+        if self._threads < _THREADS:
+            self._start()
+        call = _Call(name, arguments, options)
+        self._calls.put(call)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            if not call.claim():
+                await call.until_told()
+            raise
+
+    def close(self) -> None:
+        """Lets the threads end, behind what was asked of them so far."""
+        self._calls.put(None)
+
+    def _start(self) -> None:
+        with self._mutex:
+            while self._threads < _THREADS:
+                name = f"plainstate-append-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+                self._threads += 1
+
+    def _work(self) -> None:
+        while True:
+            calls = [self._calls.get()]
+            with suppress(Empty):
+                while calls[-1] is not None and len(calls) < _TOGETHER:
+                    calls.append(self._calls.get_nowait())
+            self._do([call for call in calls if call is not None and call.claim()])
+            if calls[-1] is None:
+                self._calls.put(None)  # for the other threads
+                return
+
+    def _do(self, calls: Sequence[_Call]) -> None:
+        noted: list[tuple[_Call, Append]] = []
+        for call in calls:
+            try:
+                noted.append((call, call.note(self._notes)))
+            except BaseException as error:  # noqa: BLE001 - its task is told
+                call.error = error
+        try:
+            self._together.append_together([append for _, append in noted])
+        except BaseException as error:  # noqa: BLE001 - their tasks are told
+            for call, _ in noted:
+                call.error = error
+        for call, append in noted:
+            try:
+                call.commit = None if append.outcome is None else append.outcome()
+            except BaseException as error:  # noqa: BLE001 - its task is told
+                call.error = error
+        for loop, group in groupby(calls, lambda call: call.loop):
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, list(group))
+
+
+def _tell(calls: Sequence[_Call]) -> None:
+    for call in calls:
+        call.tell()

@@ -1,0 +1,220 @@
+"""Whose turn it is to commit: whoever gets a document's lock commits for all that wait for it.
+
+Several documents can be committed together: all their lines are written first, and then made
+durable one after the other, while the disk is at all of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from plainstate.errors import LockTimeoutError, PlainstateError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from plainstate.engines.file.access import Access
+    from plainstate.engines.file.entries import Entry
+    from plainstate.engines.file.feed import Feed
+    from plainstate.engines.file.group import Pending, Staged
+    from plainstate.engines.file.locks import LockFile
+
+__all__ = ["Turns", "Waiting"]
+
+
+class Waiting(NamedTuple):
+    """Changes that one thread wants to have committed to a document that it has borrowed."""
+
+    entry: Entry
+    changes: list[Pending]
+
+
+class _Written:
+    """Lines of one document that are written, and what came of them."""
+
+    def __init__(self, waiting: Waiting, group: Sequence[Pending], staged: Staged) -> None:
+        self.waiting = waiting
+        self.group = group
+        self.staged = staged
+        self.told = False
+        self.error: Exception | None = AssertionError("nobody made it durable")
+
+    def confirm(self) -> None:
+        try:
+            self.waiting.entry.file.confirm(self.staged)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to its callers
+            self.error = error
+        else:
+            self.error = None
+
+
+class Turns:
+    """Commits changes to documents.
+
+    Args:
+        access: the documents.
+        feed: the change feed.
+        mutex: guards every queue.
+    """
+
+    def __init__(self, access: Access, feed: Feed, mutex: threading.Lock) -> None:
+        self._access = access
+        self._feed = feed
+        self._mutex = mutex
+
+    def commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
+        """Commits `pending`, together with all that wait for the same document."""
+        with self._mutex:
+            entry.queue.append(pending)
+        self._wait_and_commit(entry, pending, lock_file)
+
+    def commit_together(self, waiting: Sequence[Waiting], lock_file: LockFile) -> None:
+        """Commits changes to different documents; each learns its own outcome.
+
+        A document that somebody else is writing has its turn when the others are done, so
+        nobody waits for a lock while holding one.
+        """
+        with self._mutex:
+            for one in waiting:
+                one.entry.queue += one.changes
+        for one in self._commit_unlocked(waiting, lock_file):
+            for pending in one.changes:
+                if pending.settled:
+                    continue
+                try:
+                    self._wait_and_commit(one.entry, pending, lock_file)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
+                    pending.error = error
+
+    def _commit_unlocked(self, waiting: Sequence[Waiting], lock_file: LockFile) -> list[Waiting]:
+        """Commits to those that nobody is writing; returns the others."""
+        locked: list[Waiting] = []
+        with ExitStack() as begun:  # what was begun is ended, whatever happens
+            written: list[_Written] = []
+            for one in waiting:
+                if not one.entry.lock.try_acquire(lock_file):
+                    locked.append(one)
+                elif (begin := self._begin(one, lock_file)) is not None:
+                    written.append(begin)
+                    begun.callback(self._end, begin, lock_file)
+            for each in written:
+                each.confirm()
+            durable = [each.staged for each in written if each.error is None]
+            told = self._feed.tell([line for staged in durable for line in staged.told])
+            for each in written:
+                each.told = told
+        return locked
+
+    def _begin(self, one: Waiting, lock_file: LockFile) -> _Written | None:
+        """Writes the lines of all that wait for a document, whose lock is held."""
+        entry = one.entry
+        group: Sequence[Pending] = ()
+        try:
+            entry.file.refresh()
+            with self._mutex:
+                group, entry.queue = entry.queue, []
+            return _Written(one, group, entry.file.begin_commit(group))
+        except BaseException as error:
+            self._give_up(one, group, lock_file, error)
+            if not isinstance(error, Exception):
+                raise
+            return None
+
+    def _end(self, written: _Written, lock_file: LockFile) -> None:
+        """Tells who waits, and gives the lock back."""
+        one = written.waiting
+        file = one.entry.file
+        try:
+            if written.error is not None:
+                raise written.error
+            file.settle_commit(written.staged, told=written.told)
+            self._fold_if_due(one.entry)
+        except BaseException as error:
+            self._give_up(one, written.group, lock_file, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._access.finish(one.entry, lock_file)
+
+    def _give_up(
+        self,
+        one: Waiting,
+        group: Sequence[Pending],
+        lock_file: LockFile,
+        error: BaseException,
+    ) -> None:
+        """After a failure: its own changes have failed, the others go on by themselves."""
+        try:
+            with self._mutex:
+                queue = [*group, *one.entry.queue]
+                others = [p for p in queue if p not in one.changes and not p.settled]
+                one.entry.queue = others
+            for pending in one.changes:
+                if not pending.settled and isinstance(error, Exception):
+                    pending.error = error
+        finally:
+            self._access.finish(one.entry, lock_file, failed=True)
+
+    def _wait_and_commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
+        """Commits a change that is in its document's queue."""
+        try:
+            if not self._wait_for_turn(entry, pending, lock_file):
+                return
+            failed = True
+            try:
+                if not pending.settled:
+                    entry.file.refresh()
+                    self._commit_queue(entry, pending)
+                    self._fold_if_due(entry)
+                failed = False
+            finally:
+                if failed:  # before the next one gets the lock
+                    self._withdraw(entry, pending)
+                self._access.finish(entry, lock_file, failed=failed)
+        except BaseException:
+            self._withdraw(entry, pending)
+            raise
+
+    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
+        """Takes the lock; `False`: there is no need to, somebody else has committed it."""
+        while True:
+            try:
+                entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+            except BaseException as error:
+                if self._withdraw(entry, pending) or not isinstance(error, LockTimeoutError):
+                    raise
+                if pending.settled:
+                    return False
+                # somebody is committing it at this moment: that is soon known
+            else:
+                return True
+
+    def _withdraw(self, entry: Entry, pending: Pending) -> bool:
+        """Nobody may commit what its caller is told is refused; `False`: somebody has begun to."""
+        with self._mutex:
+            if pending not in entry.queue:
+                return False
+            entry.queue.remove(pending)
+            return True
+
+    def _commit_queue(self, entry: Entry, own: Pending) -> None:
+        with self._mutex:
+            group, entry.queue = entry.queue, []
+        try:
+            entry.file.commit(group)
+        except BaseException:
+            with self._mutex:  # the others go on by themselves
+                entry.queue += [one for one in group if one is not own and not one.settled]
+            raise
+
+    def _fold_if_due(self, entry: Entry) -> None:
+        if not entry.file.wants_fold:
+            return
+        try:
+            entry.file.fold()
+        except (OSError, PlainstateError):
+            # the commit stands; the fold is tried again later, and reported by checkpoint and close
+            entry.file.postpone_fold()
+            entry.file.distrust()
