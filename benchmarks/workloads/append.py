@@ -1,0 +1,196 @@
+"""W1: one durable append of a message of 1,000 characters.  Bars 1 and 2.
+
+Timed is the library's call, from its arguments to its return, in a store that is open and whose
+session was appended to before: at 100, 1,000, 10,000 and 100,000 messages, a few calls a turn,
+each timed apart.  Not timed are opening, filling and the first append of a turn, which finds the
+caches of the processor full of others' work.  Sessions grow by less than a third meanwhile.
+
+*New session* is the first message of a session that does not exist, in an open store.  Its limit
+is: create a file, write, fdatasync, fsync the folder.
+
+plainstate folds as it does by default.  An append that folded is seen by its new snapshot; it is
+in a row of its own and not among the others.
+
+*Async* times plainstate's asynchronous face with one task that awaits one append after another,
+and beside it the blocking face and a bare hop to a thread and back, in the same event loop.
+
+System calls are counted with strace(1), in a process of its own, over 200 appends without a fold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from benchmarks import tracing
+from benchmarks.bench import timed
+from benchmarks.filling import TooSlowError, filled, text
+from plainstate import AsyncStateStore, StateStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.bench import Bench, Turn
+    from benchmarks.peers.base import Store
+
+LENGTHS = (100, 1_000, 10_000, 100_000)
+QUICK_LENGTHS = (100, 1_000, 10_000)
+PER_TURN = 5
+GROWTH = 0.3
+TURN_S = 1.0
+
+
+def run(bench: Bench) -> None:
+    """Measures."""
+    new_session(bench)
+    for length in bench.sizes(LENGTHS, QUICK_LENGTHS):
+        at_length(bench, length)
+    one_task(bench)
+    system_calls(bench)
+
+
+def new_session(bench: Bench) -> None:
+    """The first message of a session."""
+    for ending, names, rounds in bench.groups(60, 10):
+        turns: dict[str, Turn] = {}
+        for name in names:
+            store = bench.store(name, bench.folder(f"{name}-new"))
+            store.append("before", text(0))
+            turns[name] = _creating(store)
+        bench.compare(
+            f"new session{ending}", "the first message of a session", turns, rounds
+        )
+
+
+def _creating(store: Store) -> Turn:
+    numbers = iter(range(1_000_000))
+    return lambda: _timed_for(lambda: store.append(f"new-{next(numbers)}", text(0)))
+
+
+def at_length(bench: Bench, length: int) -> None:
+    """Appends to sessions of a length."""
+    for ending, names, rounds in bench.groups(60, 10):
+        sessions = max(1, round(rounds * (PER_TURN + 1) / (GROWTH * length)))
+        turns: dict[str, Turn] = {}
+        left_out: dict[str, str] = {}
+        folds: list[float] = []
+        for name in names:
+            try:
+                folder = filled(bench, name, length, sessions)
+            except TooSlowError as error:
+                left_out[name] = str(error)
+                continue
+            store = bench.store(name, folder)
+            store.append("s-0", text(0))
+            plain = folder if name == "plainstate" else None
+            turns[name] = _appending(store, sessions, plain, folds)
+        os.sync()  # what was filled is not to be written back meanwhile
+        bench.compare(
+            title := f"append at {length:,}{ending}",
+            f"one append to a session of {length:,} messages",
+            turns,
+            rounds,
+            left_out=left_out,
+        )
+        folded = {"folds": len(folds), "median_ms": statistics.median(folds or [0.0]) * 1e3}
+        what = "appends of the timed ones that folded, and what they took"
+        bench.count("appends that fold", what, title, **folded)
+
+
+def _appending(
+    store: Store, sessions: int, plain: Path | None, folds: list[float]
+) -> Turn:
+    """Appends to one session after another; those that fold are put aside."""
+    turn_numbers = iter(range(1_000_000))
+
+    def turn() -> list[float]:
+        session = f"s-{next(turn_numbers) % sessions}"
+        snapshot = plain / "sessions" / f"{session}.json" if plain else None
+        store.append(session, text(0))
+        seconds = []
+        end = time.perf_counter() + TURN_S
+        while len(seconds) < PER_TURN and time.perf_counter() < end:
+            before = snapshot and snapshot.stat().st_ino
+            took = timed(lambda: store.append(session, text(0)))
+            folded = snapshot and snapshot.stat().st_ino != before
+            (folds if folded else seconds).extend(took)
+        return seconds
+
+    return turn
+
+
+def _timed_for(work: Turn | object) -> list[float]:
+    """Times a few calls, fewer where they are slow."""
+    seconds: list[float] = []
+    while len(seconds) < PER_TURN and sum(seconds) < TURN_S:
+        seconds.extend(timed(work))  # type: ignore[arg-type]
+    return seconds
+
+
+def one_task(bench: Bench) -> None:
+    """plainstate's two faces on one store, and a hop to a thread."""
+    length = bench.sizes((1_000,), (1_000,))[0]
+    with asyncio.Runner() as runner, ThreadPoolExecutor(32) as pool:
+        blocking = StateStore(filled(bench, "plainstate", length, 2))
+        face = AsyncStateStore(blocking)
+        bench.exits.callback(lambda: asyncio.run(face.close()))
+
+        async def awaited() -> list[float]:
+            return [await _seconds(face.append_user_message("s-0", text(0))) for _ in range(5)]
+
+        async def hops() -> list[float]:
+            loop = asyncio.get_running_loop()
+            return [await _seconds(loop.run_in_executor(pool, int)) for _ in range(5)]
+
+        def direct() -> list[float]:
+            return timed(lambda: blocking.append_user_message("s-1", text(0)), 5)
+
+        last: dict[str, list[float]] = {}
+
+        def keeping(name: str, turn: Turn) -> Turn:
+            def kept() -> list[float]:
+                last[name] = turn()
+                return last[name]
+
+            return kept
+
+        def both() -> list[float]:
+            seconds, hop = direct(), statistics.median(runner.run(hops()))
+            return [one + 1.5 * hop for one in seconds]
+
+        turns: dict[str, Turn] = {
+            "async": lambda: runner.run(awaited()),
+            "blocking": direct,
+            "hop": lambda: runner.run(hops()),
+            "blocking + 1.5 hops": both,
+        }
+        for turn in turns.values():
+            turn()
+        bench.compare(
+            "append, one task",
+            "plainstate's asynchronous face with one task, beside its blocking one",
+            turns,
+            bench.rounds(60),
+            to=("blocking", "blocking + 1.5 hops"),
+        )
+
+
+async def _seconds(awaitable: object) -> float:
+    begun = time.perf_counter()
+    await awaitable  # type: ignore[misc]
+    return time.perf_counter() - begun
+
+
+def system_calls(bench: Bench) -> None:
+    """Counts, for the stores that the bars are about."""
+    for _, names, _ in bench.groups(1, 1):
+        for name in names:
+            if not name.endswith("again"):
+                counted = tracing.count_appends(bench, name, 1_000 if not bench.plan.small else 20)
+                bench.count(
+                    "system calls", "calls and bytes written for each append", name, **counted
+                )

@@ -1,0 +1,173 @@
+"""W4: loading a session of 1,000 and of 10,000 messages of 1,000 characters.  Bar 5.
+
+Timed is the library's own loading call, nothing converted.  The limit reads the file and decodes
+its raw lines with msgspec.  All files are in the system's cache.  What is loaded is thrown away
+inside the timed call; the garbage collector runs as it does by default.
+
+- *plainstate*: the session is folded, and the handle is the same every time.
+- *plainstate, new handle*: the same with a store that is opened for it; opening and closing are
+  not timed.
+- *plainstate, copied file*: a new handle on a plain file that was put there and that plainstate has
+  not written since.
+- *plainstate, before a fold*: as many messages, of which as many lie in the journal as can before
+  an append folds.
+- *plainstate, after an append*: a handle that has loaded the session loads it again after another
+  process appended one message.  The others that can have their second process do the same.
+
+Bytes read by such a second load are counted with strace(1).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks import tracing
+from benchmarks.bench import remove, timed
+from benchmarks.filling import TooSlowError, filled, lay_out, settle, text
+from benchmarks.peers.base import PEERS
+from plainstate import open_store
+from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.bench import Bench, Turn
+    from benchmarks.peers.base import Store
+
+LENGTHS = (1_000, 10_000)
+NEVER_S = 1e6
+
+
+def run(bench: Bench) -> None:
+    """Measures."""
+    for length in bench.sizes(LENGTHS, LENGTHS):
+        of_length(bench, length)
+
+
+def of_length(bench: Bench, length: int) -> None:
+    """Loads of sessions of a length."""
+    for ending, names, rounds in bench.groups(30, 5):
+        turns: dict[str, Turn] = {}
+        left_out: dict[str, str] = {}
+        for name in names:
+            try:
+                store = bench.store(name, filled(bench, name, length))
+            except TooSlowError as error:
+                left_out[name] = str(error)
+                continue
+            turns[name] = _loading(store)
+        if not ending:
+            turns |= _plainstate(bench, length)
+            turns["limit, after an append"] = _after_append(bench, "limit", length)
+            turns["sqlite_full, after an append"] = _after_append(bench, "sqlite_full", length)
+        bench.compare(
+            f"load {length:,}{ending}",
+            f"loading a session of {length:,} messages",
+            turns,
+            rounds,
+            to=("limit", "sqlite_full", "plainstate", "plainstate, new handle"),
+            left_out=left_out,
+        )
+    bench.count(
+        "bytes read",
+        "by a second load in one handle, after another process appended one message",
+        f"{length:,} messages",
+        **_read_again(bench, length),
+    )
+
+
+def _loading(store: Store) -> Turn:
+    load = getattr(store, "load", store.texts)
+    return lambda: timed(lambda: load("s-0"))
+
+
+def _plainstate(bench: Bench, length: int) -> dict[str, Turn]:
+    folded = filled(bench, "plainstate", length)
+    copied = bench.folder("copied")
+    lay_out(copied, {"s-0": length})
+    waiting = bench.folder("before-fold")
+    writer = bench.exits.enter_context(open_store(waiting, quiet_fold_s=NEVER_S))
+    before_fold(bench, waiting, writer, length)
+
+    def new_handle(folder: Path) -> Turn:
+        def turn() -> list[float]:
+            with open_store(folder) as store:
+                return timed(lambda: store.load_session("s-0"))
+
+        return turn
+
+    return {
+        "plainstate, new handle": new_handle(folded),
+        "plainstate, copied file": new_handle(copied),
+        "plainstate, before a fold": lambda: timed(lambda: writer.load_session("s-0")),
+        "plainstate, before a fold, new handle": new_handle(waiting),
+        "plainstate, after an append": _after_append(bench, "plainstate", length),
+    }
+
+
+def before_fold(bench: Bench, folder: Path, writer: object, length: int) -> None:
+    """Makes a session that the next few appends fold, with a store that is not open yet."""
+    snapshot = _folded_part(bench, length)
+    remove(folder)
+    if snapshot:
+        lay_out(folder, {"s-0": snapshot - 1})
+        settle(folder, ["s-0"])
+    for number in range(snapshot, length):
+        writer.append_user_message(  # type: ignore[attr-defined]
+            "s-0", text(number), user_id="ada", durability="os"
+        )
+    journal = folder / "sessions" / "s-0.jsonl"
+    snapshot_bytes = (folder / "sessions" / "s-0.json").stat().st_size if snapshot else 0
+    full = journal.stat().st_size / max(FOLD_FLOOR_BYTES, snapshot_bytes // FOLD_RATIO)
+    bench.note(
+        f"load {length:,}: before the fold {length - snapshot:,} of the messages lie in the"
+        f" journal, {full:.0%} of what makes an append fold"
+    )
+
+
+def _folded_part(bench: Bench, length: int) -> int:
+    """How many messages lie in the snapshot at the worst moment, so that the rest just fits."""
+    probe = bench.folder("probe")
+    with open_store(probe, quiet_fold_s=NEVER_S) as store:
+        for number in range(100):
+            store.append_user_message("s-0", text(number), user_id="ada", durability="os")
+        journal = (probe / "sessions" / "s-0.jsonl").stat().st_size / 100
+        store.checkpoint()
+        plain = (probe / "sessions" / "s-0.json").stat().st_size / 100
+    by_ratio = length * journal * FOLD_RATIO / (plain + journal * FOLD_RATIO)
+    by_floor = length - FOLD_FLOOR_BYTES / journal
+    return max(0, int(min(by_ratio, by_floor)) + 2)
+
+
+def _after_append(bench: Bench, name: str, length: int) -> Turn:
+    """Loads again after another process has appended a message."""
+    folder = filled(bench, name, length)
+    store: Store = bench.store(name, folder)
+    other = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.workers", "append-on-demand", name, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    bench.exits.callback(other.wait)
+    bench.exits.callback(other.stdin.close)  # type: ignore[union-attr]
+    load = getattr(store, "load", store.texts)
+    load("s-0")
+
+    def turn() -> list[float]:
+        other.stdin.write("1\n")  # type: ignore[union-attr]
+        other.stdout.readline()  # type: ignore[union-attr]
+        return timed(lambda: load("s-0"))
+
+    return turn
+
+
+def _read_again(bench: Bench, length: int) -> dict[str, float]:
+    if "plainstate" not in PEERS or not os.path.exists("/usr/bin/strace"):
+        return {}
+    folder = filled(bench, "plainstate", length)
+    return {"plainstate": tracing.count_read_again(folder)}
