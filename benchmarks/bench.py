@@ -28,7 +28,6 @@ CORE = ("plainstate", "limit", "limit again", "sqlite_full", "sqlite_normal")
 disturb.  The limit is there twice: how far both are apart is the noise."""
 
 SLOW_TURN_S = 2.0
-"""Who takes longer for a turn is not asked again."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -113,6 +112,7 @@ class Bench:
         *,
         to: tuple[str, ...] = ("limit", "sqlite_full"),
         left_out: dict[str, str] | None = None,
+        slow_s: float = SLOW_TURN_S,
     ) -> Timing:
         """Lets every store take its turn in each round, in random order, and keeps the figures.
 
@@ -123,10 +123,11 @@ class Bench:
             rounds: how often.
             to: stores that the others are set in relation to.
             left_out: who has no turn, and why.
+            slow_s: who takes longer for a turn is not asked again.
         """
         timing = Timing(what, left_out=dict(left_out or {}))
         self.part.timings[title] = timing
-        samples = self._play(title, turns, rounds, timing.left_out)
+        samples = self._play(title, turns, rounds, timing.left_out, slow_s)
         for name, own in samples.items():
             timing.rows[name] = row([second for turn in own if turn for second in turn])
         for name, own in samples.items():
@@ -142,7 +143,12 @@ class Bench:
         return timing
 
     def _play(
-        self, title: str, turns: dict[str, Turn], rounds: int, left_out: dict[str, str]
+        self,
+        title: str,
+        turns: dict[str, Turn],
+        rounds: int,
+        left_out: dict[str, str],
+        slow_s: float,
     ) -> dict[str, list[list[float]]]:
         """All samples: store → round → seconds; a missed turn has none."""
         chance = random.Random(f"{self.plan.seed} {title}")
@@ -154,7 +160,7 @@ class Bench:
                 begun = time.perf_counter()
                 samples[name].append([] if name in slow else turns[name]())
                 took = time.perf_counter() - begun
-                if took > SLOW_TURN_S and len(turns) > 1 and rounds > 1 and name not in slow:
+                if took > slow_s and name not in slow and number < rounds - 1:
                     slow.add(name)
                     left_out[name] = f"stopped after {number + 1} rounds: {took:.1f} s a round"
         return {name: own for name, own in samples.items() if any(own)}

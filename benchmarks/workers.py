@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import msgspec
 
 from benchmarks.filling import text
 from benchmarks.peers.base import PEERS
 from benchmarks.tracing import BEGIN, END
+from benchmarks.workloads.processes import SESSIONS, Told, session_of
+from plainstate import open_store
 
 
 def append(name: str, folder: str, count: str) -> None:
@@ -49,7 +54,71 @@ def read_again(folder: str) -> None:
     os._exit(0)
 
 
-TASKS = {"append": append, "append-on-demand": append_on_demand, "read-again": read_again}
+def race(name: str, folder: str, sharing: str, worker: str, seconds: str, floor: str) -> None:
+    """Appends for some seconds to 16 sessions in turn, when it is told to."""
+    folds = watch_folds(int(floor)) if name == "plainstate" else []
+    store = PEERS[name].open(Path(folder))
+    told = Told([], [], 0, 0.0)
+
+    def attempt(number: int) -> None:
+        session = session_of(sharing, int(worker), number)
+        try:
+            store.append(session, f"{worker} {number}. {text(number)}"[:1000])
+            told.acknowledged.append(number)
+        except Exception as error:  # noqa: BLE001 - whatever a store refuses with
+            told.errors.append(f"{type(error).__name__}: {error}")
+
+    for number in range(SESSIONS):
+        attempt(number)
+    folds.clear()
+    number = SESSIONS
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begun = time.perf_counter()
+    while (took := time.perf_counter() - begun) < float(seconds):
+        attempt(number)
+        number += 1
+    told.folds, told.took_s = len(folds), took
+    try:
+        store.close()
+    except Exception as error:  # noqa: BLE001 - whatever a store refuses with
+        told.errors.append(f"close: {type(error).__name__}: {error}")
+    print(msgspec.json.encode(told).decode(), flush=True)
+
+
+def watch_folds(floor_bytes: int) -> list[str]:
+    """Makes a journal fold above `floor_bytes`; the list grows by the path of each fold."""
+    from plainstate.engines.file import document, folding
+    from plainstate.fs.posix import PosixFileSystem
+
+    for module in (document, folding):
+        vars(module)["FOLD_FLOOR_BYTES"] = floor_bytes
+    folds: list[str] = []
+    rename = PosixFileSystem.rename
+
+    def watched(self: PosixFileSystem, source: str, target: str) -> None:
+        rename(self, source, target)
+        if target.endswith(".json"):
+            folds.append(target)
+
+    PosixFileSystem.rename = watched  # type: ignore[method-assign]
+    return folds
+
+
+def append_many(folder: str, messages: str, sessions: str) -> None:
+    """Appends short messages to sessions in turn, and closes."""
+    with open_store(folder, durability="os") as store:
+        for number in range(int(messages)):
+            store.append_user_message(f"s-{number % int(sessions):07}", "one more message")
+
+
+TASKS = {
+    "append-many": append_many,
+    "append": append,
+    "append-on-demand": append_on_demand,
+    "race": race,
+    "read-again": read_again,
+}
 
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]

@@ -1,0 +1,131 @@
+"""W3: 4 processes that append at once, each to 16 sessions in turn.  Bar 4.
+
+*own*: each process has 16 sessions to itself.  *shared*: all append to the same 16.  In each round
+a store gets an empty folder and four new processes; each opens it, appends one message to each of
+its sessions and waits.  Then all append messages of 1,000 characters for some seconds, which are
+counted: the figure is the time in which one append was acknowledged, whichever process made it.
+Starting, opening and closing are not timed.
+
+plainstate folds at 16 KiB in this workload instead of 256 KiB, so that it folds many times in the
+timed seconds; how often stands in the counts.
+
+Afterwards the sessions are read in one more process's place: what was acknowledged and is not
+there is lost.  Whatever an append raised is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from benchmarks.bench import remove
+from benchmarks.peers.base import PEERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.bench import Bench, Turn
+
+PROCESSES = 4
+SESSIONS = 16
+SECONDS = 1.5
+FOLD_FLOOR_BYTES = 16 * 1024
+
+
+class Told(msgspec.Struct):
+    """What a worker tells: appends that were acknowledged and not, errors, folds, seconds."""
+
+    acknowledged: list[int]
+    errors: list[str]
+    folds: int
+    took_s: float
+
+
+def run(bench: Bench) -> None:
+    """Measures."""
+    seconds = 0.2 if bench.plan.small else 1.0 if bench.plan.quick else SECONDS
+    for sharing in ("own", "shared"):
+        for ending, names, rounds in bench.groups(8, 1):
+            title = f"4 processes, {sharing} sessions{ending}"
+            turns = {name: _turn(bench, title, name, sharing, seconds) for name in names}
+            bench.compare(
+                title,
+                "an acknowledged append of whichever process: elapsed time over their number",
+                turns,
+                rounds,
+                slow_s=math.inf,
+            )
+
+
+def _turn(bench: Bench, title: str, name: str, sharing: str, seconds: float) -> Turn:
+    totals = {"acknowledged": 0.0, "lost": 0.0, "errors": 0.0, "folds": 0.0}
+
+    def turn() -> list[float]:
+        folder = bench.folder(f"{name}-{sharing}")
+        peer = name.removesuffix(" again")
+        told = play(peer, folder, sharing, seconds)
+        totals["acknowledged"] += sum(len(one.acknowledged) for one in told)
+        totals["errors"] += sum(len(one.errors) for one in told)
+        totals["folds"] += sum(one.folds for one in told)
+        totals["lost"] += lost(peer, folder, sharing, told)
+        for error in {error for one in told for error in one.errors}:
+            bench.say(f"{title}: {name}: {error}")
+        bench.count(title, "what became of the appends of all rounds", name, **totals)
+        remove(folder)
+        rate = sum(len(one.acknowledged) / one.took_s for one in told)
+        return [1 / rate] if rate else []
+
+    return turn
+
+
+def play(peer: str, folder: Path, sharing: str, seconds: float) -> list[Told]:
+    """Lets the processes append, at once."""
+    PEERS[peer].open(folder).close()
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.workers", "race", peer, str(folder)]
+            + [sharing, str(number), str(seconds), str(FOLD_FLOOR_BYTES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(PROCESSES)
+    ]
+    pipes = [(worker.stdin, worker.stdout) for worker in workers]
+    for _, stdout in pipes:
+        assert stdout is not None
+        stdout.readline()
+    for stdin, _ in pipes:
+        assert stdin is not None
+        stdin.write("go\n")
+        stdin.flush()
+    return [
+        msgspec.json.decode(worker.communicate()[0].splitlines()[-1], type=Told)
+        for worker in workers
+    ]
+
+
+def session_of(sharing: str, worker: int, number: int) -> str:
+    """The session that a worker's message goes to."""
+    owner = worker if sharing == "own" else 0
+    return f"s-{owner}-{number % SESSIONS}"
+
+
+def lost(peer: str, folder: Path, sharing: str, told: list[Told]) -> int:
+    """How many acknowledged messages are not there."""
+    store = PEERS[peer].open(folder)
+    present: set[str] = set()
+    for worker in range(PROCESSES if sharing == "own" else 1):
+        for number in range(SESSIONS):
+            for message in store.texts(session_of(sharing, worker, number)):
+                present.add(message.partition(".")[0])
+    store.close()
+    return sum(
+        f"{worker} {number}" not in present
+        for worker, one in enumerate(told)
+        for number in one.acknowledged
+    )
