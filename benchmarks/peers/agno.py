@@ -51,6 +51,10 @@ class Agno:
         self._db.upsert_session(loaded)
         self._db.upsert_run(run, session, user_id=USER, run_index=len(loaded.runs or []) - 1)
 
+    async def append_async(self, session: str, text: str) -> None:
+        """A run of asyncio calls a blocking database on the event loop."""
+        self.append(session, text)
+
     def texts(self, session: str) -> list[str]:
         loaded = self.load(session)
         runs = [] if loaded is None else loaded.runs or []

@@ -24,7 +24,8 @@ class Store(Protocol):
 
     What not every library can do is not part of the protocol; a store has these methods or not:
 
-    - `async append_async(session, text)`: where the library has calls for asyncio.
+    - `async append_async(session, text)`: what the library itself does under asyncio.  A store
+      without it is called in threads.
     - `load(session) -> object`: the library's own call for a whole session, nothing converted.
     - `newest(limit) -> list[str]`: ids of the sessions that were changed last, newest first.
     - `search(word, limit) -> list[str]`: for each of the best hits, the id of its session.

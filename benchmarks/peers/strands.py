@@ -38,6 +38,10 @@ class Strands:
         manager.append_message(message, agent)
         manager.sync_agent(agent)
 
+    async def append_async(self, session: str, text: str) -> None:
+        """Hooks are called on the event loop."""
+        self.append(session, text)
+
     def texts(self, session: str) -> list[str]:
         if not (self._folder / f"session_{session}").exists():
             return []  # a manager would make it
