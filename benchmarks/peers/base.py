@@ -24,7 +24,8 @@ class Store(Protocol):
 
     What not every library can do is not part of the protocol; a store has these methods or not:
 
-    - `async append_async(session, text)`: where the library has calls for asyncio.
+    - `async append_async(session, text)`: what the library itself does under asyncio.  A store
+      without it is called in threads.
     - `load(session) -> object`: the library's own call for a whole session, nothing converted.
     - `newest(limit) -> list[str]`: ids of the sessions that were changed last, newest first.
     - `search(word, limit) -> list[str]`: for each of the best hits, the id of its session.
@@ -113,6 +114,48 @@ TABLE: dict[str, Entry] = {
         durable=True,
         readable=True,
         note="the same with fsync of file and folder; no search",
+    ),
+    "openai": Entry(
+        distribution="openai-agents",
+        adapter="openai:OpenAI",
+        durable=True,
+        readable=False,
+        note="`SQLiteSession.add_items`; no lists, no search, no documents",
+    ),
+    "strands": Entry(
+        distribution="strands-agents",
+        adapter="strands:Strands",
+        durable=False,
+        readable=True,
+        note="`FileSessionManager.append_message`; no lists, no search, no documents",
+    ),
+    "adk": Entry(
+        distribution="google-adk",
+        adapter="adk:ADK",
+        durable=True,
+        readable=False,
+        note="`SqliteSessionService.append_event`; no search, no documents",
+    ),
+    "langgraph_store": Entry(
+        distribution="langgraph-checkpoint-sqlite",
+        adapter="langgraph:LangGraphStore",
+        durable=True,
+        readable=False,
+        note="`SqliteStore.put`; no lists by time, no search without embeddings",
+    ),
+    "langgraph_saver": Entry(
+        distribution="langgraph-checkpoint-sqlite",
+        adapter="langgraph:LangGraphSaver",
+        durable=True,
+        readable=False,
+        note="`update_state` with `SqliteSaver`; keeps every state; no search, no documents",
+    ),
+    "agno": Entry(
+        distribution="agno",
+        adapter="agno:Agno",
+        durable=False,
+        readable=True,
+        note="`JsonDb.upsert_session`, `upsert_run`; no search, no documents",
     ),
 }
 """All peers.  Whether one is durable is checked by `python -m benchmarks.peers`."""
