@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +16,15 @@ from benchmarks.filling import text
 from benchmarks.peers.base import PEERS
 from benchmarks.tracing import BEGIN, END
 from benchmarks.workloads.processes import SESSIONS, Told, session_of
+from benchmarks.workloads.wakeup import STAMP_BYTES
 from plainstate import open_store
+from plainstate.cli.imports import dialogues
+from plainstate.limits import FOLD_FLOOR_BYTES
+
+if TYPE_CHECKING:
+    from plainstate import StateStore
+
+LINES_TO_FOLD = FOLD_FLOOR_BYTES // 1_250
 
 
 def append(name: str, folder: str, count: str) -> None:
@@ -58,6 +68,8 @@ def race(name: str, folder: str, sharing: str, worker: str, seconds: str, floor:
     """Appends for some seconds to 16 sessions in turn, when it is told to."""
     folds = watch_folds(int(floor)) if name == "plainstate" else []
     store = PEERS[name].open(Path(folder))
+    if name == "plainstate":
+        begin_unevenly(store.store, sharing, int(worker))  # type: ignore[attr-defined]
     told = Told([], [], 0, 0.0)
 
     def attempt(number: int) -> None:
@@ -86,12 +98,23 @@ def race(name: str, folder: str, sharing: str, worker: str, seconds: str, floor:
     print(msgspec.json.encode(told).decode(), flush=True)
 
 
+def begin_unevenly(store: StateStore, sharing: str, worker: int) -> None:
+    """Fills journals up to different lengths, so that folds are due at all times."""
+    if sharing == "own" or not worker:
+        for number in range(SESSIONS):
+            waiting = LINES_TO_FOLD * number // SESSIONS
+            for _ in range(waiting):
+                store.append_user_message(
+                    session_of(sharing, worker, number), text(0), user_id="ada", durability="os"
+                )
+
+
 def watch_folds(floor_bytes: int) -> list[str]:
-    """Makes a journal fold above `floor_bytes`; the list grows by the path of each fold."""
+    """Makes a journal fold above `floor_bytes`, if any; the list grows by the path of each fold."""
     from plainstate.engines.file import document, folding
     from plainstate.fs.posix import PosixFileSystem
 
-    for module in (document, folding):
+    for module in (document, folding) if floor_bytes else ():
         vars(module)["FOLD_FLOOR_BYTES"] = floor_bytes
     folds: list[str] = []
     rename = PosixFileSystem.rename
@@ -112,12 +135,35 @@ def append_many(folder: str, messages: str, sessions: str) -> None:
             store.append_user_message(f"s-{number % int(sessions):07}", "one more message")
 
 
+def write_raw(folder: str, *files: str) -> None:
+    """Writes each conversation of the files to a file of its own, synced."""
+    os.mkdir(folder)
+    found = (found for file in files for found in dialogues(file))
+    for number, one in enumerate(found):
+        fd = os.open(f"{folder}/{number}.json", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, msgspec.json.encode(one.dialogue.tree))
+        os.fdatasync(fd)
+        os.close(fd)
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(directory)
+
+
+def stamp(path: str, count: str) -> None:
+    """Appends the time to a file, with pauses of 1 to 5 ms."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+    for _ in range(int(count)):
+        time.sleep(random.uniform(0.001, 0.005))
+        os.write(file, time.monotonic_ns().to_bytes(STAMP_BYTES))
+
+
 TASKS = {
     "append-many": append_many,
     "append": append,
     "append-on-demand": append_on_demand,
     "race": race,
     "read-again": read_again,
+    "stamp": stamp,
+    "write-raw": write_raw,
 }
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from benchmarks import tracing
-from benchmarks.bench import remove, timed
+from benchmarks.bench import timed
 from benchmarks.filling import TooSlowError, filled, lay_out, settle, text
 from benchmarks.peers.base import PEERS
 from plainstate import open_store
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench, Turn
     from benchmarks.peers.base import Store
+    from plainstate import StateStore
 
 LENGTHS = (1_000, 10_000)
 NEVER_S = 1e6
@@ -90,7 +91,7 @@ def _plainstate(bench: Bench, length: int) -> dict[str, Turn]:
     lay_out(copied, {"s-0": length})
     waiting = bench.folder("before-fold")
     writer = bench.exits.enter_context(open_store(waiting, quiet_fold_s=NEVER_S))
-    before_fold(bench, waiting, writer, length)
+    before_fold(bench, waiting, writer, length, folded_part(bench, length))
 
     def new_handle(folder: Path) -> Turn:
         def turn() -> list[float]:
@@ -108,27 +109,28 @@ def _plainstate(bench: Bench, length: int) -> dict[str, Turn]:
     }
 
 
-def before_fold(bench: Bench, folder: Path, writer: object, length: int) -> None:
-    """Makes a session that the next few appends fold, with a store that is not open yet."""
-    snapshot = _folded_part(bench, length)
-    remove(folder)
+def before_fold(
+    bench: Bench, folder: Path, writer: StateStore, length: int, snapshot: int
+) -> None:
+    """Makes a session that the next few appends fold: `snapshot` of its messages are folded.
+
+    The writer has opened the folder, which is not there yet, and does not fold by itself.
+    """
     if snapshot:
         lay_out(folder, {"s-0": snapshot - 1})
         settle(folder, ["s-0"])
     for number in range(snapshot, length):
-        writer.append_user_message(  # type: ignore[attr-defined]
-            "s-0", text(number), user_id="ada", durability="os"
-        )
+        writer.append_user_message("s-0", text(number), user_id="ada", durability="os")
     journal = folder / "sessions" / "s-0.jsonl"
     snapshot_bytes = (folder / "sessions" / "s-0.json").stat().st_size if snapshot else 0
     full = journal.stat().st_size / max(FOLD_FLOOR_BYTES, snapshot_bytes // FOLD_RATIO)
     bench.note(
-        f"load {length:,}: before the fold {length - snapshot:,} of the messages lie in the"
+        f"{length:,} messages: before the fold {length - snapshot:,} of the messages lie in the"
         f" journal, {full:.0%} of what makes an append fold"
     )
 
 
-def _folded_part(bench: Bench, length: int) -> int:
+def folded_part(bench: Bench, length: int) -> int:
     """How many messages lie in the snapshot at the worst moment, so that the rest just fits."""
     probe = bench.folder("probe")
     with open_store(probe, quiet_fold_s=NEVER_S) as store:

@@ -14,15 +14,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import timed
-from benchmarks.many import COMMON, PAGE, RARE, Many, many, settled
-from benchmarks.peers.base import PEERS
-from benchmarks.workloads.listing import COUNTS, QUICK_COUNTS, asking
+from benchmarks.many import COMMON, PAGE, RARE, Many, many
+from benchmarks.workloads.listing import (
+    BY_HAND,
+    BY_HAND_COLD,
+    COUNTS,
+    QUICK_COUNTS,
+    asking,
+    opened,
+)
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench, Turn
     from benchmarks.peers.base import Store
 
-BY_HAND = (
+FOUND_BY_HAND = (
     "SELECT message.session, snippet(word, 0, '«', '»', '…', 12) FROM word"
     " JOIN message ON message.id = word.rowid WHERE word MATCH '{word}' ORDER BY rank LIMIT {page}"
 )
@@ -36,33 +42,26 @@ def run(bench: Bench) -> None:
 
 def in_sessions(bench: Bench, stores: Many) -> None:
     """Both stores with the same texts."""
-    opened: dict[str, Store] = {}
-    for name, folder in (("plainstate", stores.plainstate), ("sqlite_full", stores.sqlite_full)):
-        opened[name] = PEERS[name].open(folder)
-        bench.exits.callback(opened[name].close)
-        if name == "plainstate":
-            settled(opened[name].store)  # type: ignore[attr-defined]
-        opened[name].search(COMMON, PAGE)  # type: ignore[attr-defined]
     for kind, word in (("rare", RARE), ("common", COMMON)):
-        turns: dict[str, Turn] = {}
-        for name, store in opened.items():
-            turns[name] = _searching(store, word)
-            turns[f"{name}, after an append"] = _searching(store, word, append=True)
         title = f"search, {kind} word, {stores.count:,}"
         what = f"the {PAGE} best hits of a {kind} word in {stores.count:,} sessions"
-        bench.compare(title, what, turns, bench.rounds(20), to=("sqlite_full",))
-        by_hand = BY_HAND.format(word=word, page=PAGE)
-        bench.compare(
-            f"{title}, new process",
-            what,
-            asking(
-                stores,
-                f"store.search({word!r}, limit={PAGE})",
-                f'db.execute("{by_hand}").fetchall()',
-            ),
-            bench.rounds(6),
-            to=("sqlite_full",),
+        with opened(stores) as (plain, by_hand):
+            turns = {
+                "plainstate": _searching(plain, word),
+                "plainstate, after an append": _searching(plain, word, append=True),
+                "sqlite_full": _searching(by_hand, word),
+                "sqlite_full, after an append": _searching(by_hand, word, append=True),
+            }
+            for turn in turns.values():
+                turn()
+            bench.compare(title, what, turns, bench.rounds(20), to=BY_HAND)
+        statement = FOUND_BY_HAND.format(word=word, page=PAGE)
+        turns = asking(
+            stores,
+            f"store.search({word!r}, limit={PAGE})",
+            f'db.execute("{statement}").fetchall()',
         )
+        bench.compare(f"{title}, new process", what, turns, bench.rounds(6), to=BY_HAND_COLD)
 
 
 def _searching(store: Store, word: str, *, append: bool = False) -> Turn:
