@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import results
+from benchmarks import comparing, report, results
 from benchmarks.bench import Bench, Plan, remove
 from benchmarks.peers.base import PEERS
 from benchmarks.workloads import WORKLOADS
@@ -29,6 +29,13 @@ def main() -> int:
     run.add_argument("--quick", action="store_true", help="fewer rounds, no libraries")
     run.add_argument("--out", type=Path, default=CACHE / "last.json")
     run.add_argument("--seed", type=int, default=1)
+    against = parts.add_parser("compare", help="what changed between two runs")
+    against.add_argument("before", type=Path)
+    against.add_argument("after", type=Path)
+    told = parts.add_parser("report", help="write docs/performance.md and its plots")
+    told.add_argument("results", type=Path)
+    shown = parts.add_parser("show", help="print the bars and tables of a run")
+    shown.add_argument("results", type=Path)
     one = parts.add_parser("one", help=argparse.SUPPRESS)  # a workload in its own process
     one.add_argument("workload")
     one.add_argument("plan")
@@ -36,8 +43,16 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.command == "one":
         measure(asked.workload, msgspec.json.decode(asked.plan, type=Plan), Path(asked.part))
-        return 0
-    return run_all(asked)
+    elif asked.command == "compare":
+        for line in comparing.changes(results.read(asked.before), results.read(asked.after)):
+            print(line)
+    elif asked.command == "report":
+        print("\n".join(report.write(results.read(asked.results))))
+    elif asked.command == "show":
+        print("\n\n".join(report.sections(results.read(asked.results)).values()))
+    else:
+        return run_all(asked)
+    return 0
 
 
 def run_all(asked: argparse.Namespace) -> int:

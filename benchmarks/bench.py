@@ -86,6 +86,10 @@ class Bench:
             return tuple(dict.fromkeys(max(size // 100, 2) for size in quick))
         return quick if self.plan.quick else full
 
+    def most_messages(self) -> int:
+        """How long a session may be."""
+        return 20 if self.plan.small else 100_000
+
     def groups(self, core: int, libraries: int) -> list[tuple[str, list[str], int]]:
         """Who is measured together: a title's ending, the stores, and how many rounds."""
         present = [name for name in CORE if name.removesuffix(" again") in PEERS]
