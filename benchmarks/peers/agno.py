@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agno.db.base import SessionType
 from agno.db.json import JsonDb
@@ -60,11 +60,11 @@ class Agno:
         runs = [] if loaded is None else loaded.runs or []
         return [str(message.content) for run in runs for message in run.messages or []]
 
-    def load(self, session: str) -> AgentSession | None:
+    def load(self, session: str) -> Any:
         return self._db.get_session(session, SessionType.AGENT)
 
     def newest(self, limit: int) -> list[str]:
-        found = self._db.get_sessions(
+        found: Any = self._db.get_sessions(
             SessionType.AGENT, limit=limit, sort_by="updated_at", sort_order="desc"
         )
         return [session.session_id for session in found]

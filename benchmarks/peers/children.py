@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 SESSION = "s-1"
 TEXT_CHARACTERS = 1_000
 SENTENCE = "All work and no play makes Jack a dull boy. "
+ANSWERS = 100  # a descriptor that is free when a child begins
 BEGIN, END = "/counting-begins", "/counting-ends"
 """Files that do not exist; asking for them shows in a trace when counting begins and ends."""
 
@@ -49,7 +50,7 @@ def start(
 
 
 def run(part: str, name: str, folder: Path, *arguments: object, prefix: Iterable[str] = ()) -> str:
-    """Runs a child to its end; returns what it printed."""
+    """Runs a child to its end; returns what it said."""
     return start(part, name, folder, *arguments, prefix=prefix).communicate()[0].strip()
 
 
@@ -57,9 +58,16 @@ def run(part: str, name: str, folder: Path, *arguments: object, prefix: Iterable
 
 
 def main() -> None:
-    """Plays one part."""
+    """Plays one part.  What it has to say goes to the parent; what a library prints, to stderr."""
     part, name, folder, *arguments = sys.argv[1:]
+    os.dup2(sys.stdout.fileno(), ANSWERS)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     PARTS[part](name, Path(folder), *arguments)
+
+
+def answer(said: object) -> None:
+    """Tells the parent a line."""
+    os.write(ANSWERS, f"{said}\n".encode())
 
 
 def append(name: str, folder: Path, before: str, counted: str) -> None:
@@ -87,7 +95,7 @@ def race(name: str, folder: Path, count: str, tag: str) -> None:
     """Says that it is ready, appends once it is told to, and tells how many were acknowledged."""
     store = PEERS[name].open(folder)
     store.texts(SESSION)
-    print("ready", flush=True)
+    answer("ready")
     sys.stdin.readline()
     refused: Counter[str] = Counter()
     for number in range(int(count)):
@@ -96,29 +104,29 @@ def race(name: str, folder: Path, count: str, tag: str) -> None:
         except Exception as error:  # noqa: BLE001 - whatever a store refuses with
             refused[type(error).__name__] += 1
     store.close()
-    print(int(count) - refused.total())
+    answer(int(count) - refused.total())
     for kind, times in refused.items():
         print(f"{name}, writer {tag}: {times} x {kind}", file=sys.stderr)
 
 
 def count(name: str, folder: Path) -> None:
-    """Prints how many different messages there are."""
+    """Tells how many different messages there are."""
     store = PEERS[name].open(folder)
-    print(len(set(store.texts(SESSION))))
+    answer(len(set(store.texts(SESSION))))
     store.close()
 
 
 def look(name: str, folder: Path, wanted: str, suspect: str) -> None:
-    """Prints how many of the first messages are there and in order, or the error."""
+    """Tells how many of the first messages are there and in order, or the error."""
     try:
         store = PEERS[name].open(folder)
         texts = store.texts(SESSION)
         store.close()
     except Exception as error:  # noqa: BLE001 - shown as it is
-        print(f"`{type(error).__name__}`" + (", file named" if suspect in str(error) else ""))
+        answer(f"`{type(error).__name__}`" + (", file named" if suspect in str(error) else ""))
         return
     in_order = texts == [text(number) for number in range(len(texts))]
-    print(f"{len(texts)} of {wanted}" + ("" if in_order else ", not in order"))
+    answer(f"{len(texts)} of {wanted}" + ("" if in_order else ", not in order"))
 
 
 PARTS: dict[str, Callable[..., None]] = {

@@ -77,7 +77,8 @@ class LangGraphSaver:
 
     def newest(self, limit: int) -> list[str]:
         found: dict[str, None] = {}
-        with closing(self._saver.list(None)) as checkpoints:  # the newest first
+        checkpoints: Any = self._saver.list(None)  # the newest first
+        with closing(checkpoints):
             for checkpoint in checkpoints:
                 found[checkpoint.config["configurable"]["thread_id"]] = None
                 if len(found) == limit:
