@@ -104,8 +104,14 @@ BARS: tuple[Bar, ...] = (
     Bar(2, "a new session, over the limit", 2, "new session", over="limit", by="p10"),
     Bar(2, "a new session, over SQLite", 1.3, "new session", over="sqlite_full", by="p10"),
     *(
-        Bar(3, f"64 at once: throughput over {name}", limit, f"64 tasks at once{ending}", over=over,
-            by="throughput")
+        Bar(
+            3,
+            f"64 at once: throughput over {name}",
+            limit,
+            f"64 tasks at once{ending}",
+            over=over,
+            by="throughput",
+        )
         for name, over, limit, ending in (
             ("the limit", "limit", 0.6, ""),
             ("SQLite", "sqlite_full", 3, ""),
@@ -125,37 +131,105 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar(5, "load 10,000 folded, over the file decoded", 1.2, LOAD, over="the plain file, decoded"),
     Bar(5, "load 10,000 folded, over the raw lines decoded", 1.2, LOAD, over="limit"),
-    Bar(5, "load 10,000 before a fold, over folded", 2.5, LOAD, "plainstate, before a fold",
-        "plainstate"),
+    Bar(
+        5,
+        "load 10,000 before a fold, over folded",
+        2.5,
+        LOAD,
+        "plainstate, before a fold",
+        "plainstate",
+    ),
     Bar(5, "load 10,000 after another's append, over folded", 0.5, LOAD, AGAIN, "plainstate"),
-    Bar(5, "bytes read by that load", 16_384, "bytes read", "10,000 messages", by="count",
-        column="plainstate"),
+    Bar(
+        5,
+        "bytes read by that load",
+        16_384,
+        "bytes read",
+        "10,000 messages",
+        by="count",
+        column="plainstate",
+    ),
     *(
         Bar(6, f"{table}, over SQLite", 1.2, table, over="sqlite_full")
         for table in (NEWEST, NEWEST + COLD, RARE, RARE + COLD, COMMON, COMMON + COLD)
     ),
     *(
-        Bar(6, f"{table}, from open, over SQLite", 1.2, table, "plainstate, from open",
-            "sqlite_full, from open")
+        Bar(
+            6,
+            f"{table}, from open, over SQLite",
+            1.2,
+            table,
+            "plainstate, from open",
+            "sqlite_full, from open",
+        )
         for table in (NEWEST + COLD, RARE + COLD, COMMON + COLD)
     ),
-    Bar(6, f"{NEWEST}, over that of 1,000", 1.2, NEWEST, over="plainstate",
-        over_table="newest 50 of 1,000", by="p10"),
-    Bar(6, f"{RARE}, over that of 1,000", 1.2, RARE, over="plainstate",
-        over_table="search, rare word, 1,000", by="p10"),
-    Bar(6, "catching up with 100,000 messages, over the ancestor's list", 0.25,
-        "catching up with 100,000 messages", over="ancestor"),
+    Bar(
+        6,
+        f"{NEWEST}, over that of 1,000",
+        1.2,
+        NEWEST,
+        over="plainstate",
+        over_table="newest 50 of 1,000",
+        by="p10",
+    ),
+    Bar(
+        6,
+        f"{RARE}, over that of 1,000",
+        1.2,
+        RARE,
+        over="plainstate",
+        over_table="search, rare word, 1,000",
+        by="p10",
+    ),
+    Bar(
+        6,
+        "catching up with 100,000 messages, over the ancestor's list",
+        0.25,
+        "catching up with 100,000 messages",
+        over="ancestor",
+    ),
     *(
-        Bar(7, f"bytes on disk, {when}, over the raw lines", 1.2, "bytes on disk", over="limit",
-            by="count", column=when)
+        Bar(
+            7,
+            f"bytes on disk, {when}, over the raw lines",
+            1.2,
+            "bytes on disk",
+            over="limit",
+            by="count",
+            column=when,
+        )
         for when in ("live", "closed")
     ),
-    Bar(7, "bytes written by an append at 10,000, over that at 1,000", 1.05, SYSTEM_CALLS,
-        "plainstate at 10,000", "plainstate", by="count", column="bytes"),
-    Bar(7, "memory of an append without a fold, MB", 2, "peak memory", "plainstate, append",
-        by="count", column="megabytes"),
-    Bar(7, "memory of a fold, over that of a load", 2.5, "peak memory", "plainstate, fold",
-        "plainstate, load", by="count", column="megabytes"),
+    Bar(
+        7,
+        "bytes written by an append at 10,000, over that at 1,000",
+        1.05,
+        SYSTEM_CALLS,
+        "plainstate at 10,000",
+        "plainstate",
+        by="count",
+        column="bytes",
+    ),
+    Bar(
+        7,
+        "memory of an append without a fold, MB",
+        2,
+        "peak memory",
+        "plainstate, append",
+        by="count",
+        column="megabytes",
+    ),
+    Bar(
+        7,
+        "memory of a fold, over that of a load",
+        2.5,
+        "peak memory",
+        "plainstate, fold",
+        "plainstate, load",
+        by="count",
+        column="megabytes",
+    ),
     Bar(8, "save 1 KB, over the limit", 1.1, "save 1 KB", over="limit"),
     Bar(8, "save 100 KB, over the limit", 1.1, "save 100 KB", over="limit"),
     Bar(9, "`import plainstate`, over bare Python", 0.060, "start", "added"),

@@ -75,9 +75,7 @@ def _kept(bench: Bench, name: str, length: int, sessions: int) -> Path:
     return Path(bench.plan.cache) / "filled" / f"{name}-{digest}-{length}x{sessions}"
 
 
-def _fill(
-    bench: Bench, name: str, kept: Path, refusal: Path, length: int, sessions: int
-) -> None:
+def _fill(bench: Bench, name: str, kept: Path, refusal: Path, length: int, sessions: int) -> None:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else bench.plan.scratch
     kept.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()

@@ -52,7 +52,9 @@ def machine(results: Results) -> str:
     """Where and when."""
     facts = results.machine
     load = [facts.get("load_at_start"), facts.get("load_at_end")]
-    begun, end = ([f"{one:.1f}" for one in each] if isinstance(each, list) else "?" for each in load)
+    begun, end = (
+        [f"{one:.1f}" for one in each] if isinstance(each, list) else "?" for each in load
+    )
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (
         f"{facts['begun']}: {facts['kernel']}, {facts['cpus']:.0f} processors,"
@@ -160,9 +162,7 @@ def drawings(results: Results) -> dict[str, str]:
     return found
 
 
-def _along(
-    results: Results, table: str, steps: tuple[int, ...]
-) -> dict[str, dict[int, float]]:
+def _along(results: Results, table: str, steps: tuple[int, ...]) -> dict[str, dict[int, float]]:
     """Medians by store and length, the libraries from the rounds that have every store."""
     series: dict[str, dict[int, float]] = {}
     for step in steps:

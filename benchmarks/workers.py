@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from benchmarks.filling import text
+from benchmarks.many import settled
 from benchmarks.peers.base import PEERS
 from benchmarks.tracing import BEGIN, END
 from benchmarks.workloads.processes import SESSIONS, Told, session_of
@@ -31,6 +32,8 @@ def append(name: str, folder: str, count: str) -> None:
     """Appends between two marks that strace sees."""
     store = PEERS[name].open(Path(folder))
     store.append("s-0", text(0))
+    if name == "plainstate":
+        settled(store.store)  # type: ignore[attr-defined] # so that the index is not made meanwhile
     os.access(BEGIN, os.F_OK)
     for number in range(int(count)):
         store.append("s-0", text(number))

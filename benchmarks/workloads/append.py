@@ -63,9 +63,7 @@ def new_session(bench: Bench) -> None:
             store = bench.store(name, bench.folder(f"{name}-new"))
             store.append("before", text(0))
             turns[name] = _creating(store)
-        bench.compare(
-            f"new session{ending}", "the first message of a session", turns, rounds
-        )
+        bench.compare(f"new session{ending}", "the first message of a session", turns, rounds)
 
 
 def _creating(store: Store) -> Turn:
@@ -107,9 +105,7 @@ def at_length(bench: Bench, length: int) -> None:
         bench.count("appends that fold", what, title, **folded)
 
 
-def _appending(
-    store: Store, sessions: int, plain: Path | None, folds: list[float]
-) -> Turn:
+def _appending(store: Store, sessions: int, plain: Path | None, folds: list[float]) -> Turn:
     """Appends to one session after another; those that fold are put aside."""
     turn_numbers = iter(range(1_000_000))
 

@@ -114,9 +114,7 @@ def _plainstate(bench: Bench, length: int) -> dict[str, Turn]:
     }
 
 
-def before_fold(
-    bench: Bench, folder: Path, writer: StateStore, length: int, snapshot: int
-) -> None:
+def before_fold(bench: Bench, folder: Path, writer: StateStore, length: int, snapshot: int) -> None:
     """Makes a session that the next few appends fold: `snapshot` of its messages are folded.
 
     The writer has opened the folder, which is not there yet, and does not fold by itself.

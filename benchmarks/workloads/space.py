@@ -85,9 +85,7 @@ def memory(bench: Bench, length: int) -> None:
             megabytes = _median(bench, "plainstate", task, folder)
             bench.count(title, what, f"plainstate, {task}", megabytes=megabytes)
         for task in ("idle", "load"):
-            bench.count(
-                title, what, f"limit, {task}", megabytes=_median(bench, "limit", task, raw)
-            )
+            bench.count(title, what, f"limit, {task}", megabytes=_median(bench, "limit", task, raw))
 
 
 def _median(bench: Bench, name: str, task: str, folder: Path) -> float:
