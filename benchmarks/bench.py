@@ -18,6 +18,8 @@ from benchmarks.peers.base import PEERS
 from benchmarks.results import Counts, Part, Timing, ratio, row
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from benchmarks.peers.base import Store
 
 Turn: TypeAlias = Callable[[], list[float]]
@@ -111,7 +113,7 @@ class Bench:
         self,
         title: str,
         what: str,
-        turns: dict[str, Turn],
+        turns: Mapping[str, Turn],
         rounds: int,
         *,
         to: tuple[str, ...] = ("limit", "sqlite_full"),
@@ -149,7 +151,7 @@ class Bench:
     def _play(
         self,
         title: str,
-        turns: dict[str, Turn],
+        turns: Mapping[str, Turn],
         rounds: int,
         left_out: dict[str, str],
         slow_s: float,

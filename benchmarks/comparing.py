@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.results import Results, Row
+    from benchmarks.results import Ratio, Results, Row
 
 BASES = ("limit", "sqlite_full", "bare", "ancestor")
 COUNTED_TWICE_DIFFERS = 0.02
@@ -36,10 +36,9 @@ def changes(before: Results, after: Results) -> Iterator[str]:
 def _changed(title: str, before: Row, after: Row) -> Iterator[str]:
     """Compares ratios where both runs have one, which do not depend on the day, or else times."""
     base = next((one for one in BASES if one in before.to and one in after.to), None)
-    if base is None:
-        old, new, unit = before, after, " s"
-    else:
-        old, new, unit = before.to[base], after.to[base], f" × {base}"
+    old: Row | Ratio = before.to[base] if base else before
+    new: Row | Ratio = after.to[base] if base else after
+    unit = f" × {base}" if base else " s"
     if new.p25 > old.p75 or new.p75 < old.p25:
         factor = new.median / old.median
         yield f"{title}: {old.median:.3g} → {new.median:.3g}{unit} ({factor:.2f} of before)"

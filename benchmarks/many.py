@@ -42,7 +42,7 @@ APPENDED_TO = 1_000
 class Many(NamedTuple):
     """Folders with the same sessions."""
 
-    count: int
+    sessions: int
     plainstate: Path
     sqlite_full: Path
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 WIDTH, ROW = 760, 22
 LEFT, RIGHT, TOP, BOTTOM = 190, 90, 44, 36
 HEIGHT = 400
-COLOURS = ("#0b6e4f", "#888888", "#bbbbbb", "#b5179e", "#f4a261", "#3a86ff", "#8338ec", "#d62828")
-COLOURS += ("#606c38", "#00a6a6", "#a47148", "#5c677d")
+COLOURS = (
+    *("#0b6e4f", "#888888", "#bbbbbb", "#b5179e", "#f4a261", "#3a86ff"),
+    *("#8338ec", "#d62828", "#606c38", "#00a6a6", "#a47148", "#5c677d"),
+)
 STYLE = "text{font:12px sans-serif;fill:#333}.t{font-size:14px;font-weight:bold}.e{text-anchor:end}"
 
 
@@ -29,7 +31,7 @@ def bars(title: str, figures: dict[str, float], shown: Callable[[float], str]) -
         parts.append(_text(LEFT - 8, top + 14, name, "e"))
         width = scale(value) - LEFT
         parts.append(
-            f'<rect x="{LEFT}" y="{top + 3}" width="{width:.1f}" height="{ROW - 8}" fill="{colour}"/>'
+            f'<rect x="{LEFT}" y="{top + 3}" width="{width:.1f}" height="14" fill="{colour}"/>'
         )
         parts.append(_text(LEFT + width + 6, top + 14, shown(value)))
     return _svg(title, height, parts)

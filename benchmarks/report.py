@@ -28,8 +28,10 @@ def write(results: Results) -> list[str]:
     """Writes page and plots; returns the paths."""
     page = PAGE.read_text("utf-8")
     for name, text in sections(results).items():
-        marked = re.compile(f"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
-        page = marked.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, found, rest = page.partition(begin)
+        if found:
+            page = f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}"
     PAGE.write_text(page, "utf-8")
     PLOTS.mkdir(exist_ok=True)
     drawn = {f"{name}.svg": svg for name, svg in drawings(results).items()}

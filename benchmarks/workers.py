@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.filling import text
 from benchmarks.many import settled
 from benchmarks.peers.base import PEERS
-from benchmarks.tracing import BEGIN, END
+from benchmarks.peers.children import BEGIN, END
 from benchmarks.workloads.processes import SESSIONS, Told, session_of
 from benchmarks.workloads.wakeup import STAMP_BYTES
 from plainstate import open_store
@@ -23,6 +23,8 @@ from plainstate.cli.imports import dialogues
 from plainstate.limits import FOLD_FLOOR_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plainstate import StateStore
 
 LINES_TO_FOLD = FOLD_FLOOR_BYTES // 1_250
@@ -159,7 +161,7 @@ def stamp(path: str, count: str) -> None:
         os.write(file, time.monotonic_ns().to_bytes(STAMP_BYTES))
 
 
-TASKS = {
+TASKS: dict[str, Callable[..., None]] = {
     "append-many": append_many,
     "append": append,
     "append-on-demand": append_on_demand,

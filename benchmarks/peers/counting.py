@@ -15,7 +15,8 @@ SYNCS = ("fsync", "fdatasync", "msync")
 RENAMES = ("rename", "renameat", "renameat2")
 WRITES = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 MARKS = ("access", "faccessat", "faccessat2")
-TRACED = ",".join((*SYNCS, *RENAMES, *WRITES, *MARKS))
+READS = ("read", "pread64", "readv", "preadv", "preadv2")
+TRACED = ",".join((*SYNCS, *RENAMES, *WRITES, *READS, *MARKS))
 STRACE = ("strace", "-f", "-y", "-s", "0", "--seccomp-bpf", "-e", f"trace={TRACED}", "-o")
 
 
@@ -32,18 +33,23 @@ def cost(name: str, folder: Path, *, before: int, counted: int) -> Cost:
     """What an append costs when a process has made some before."""
     trace = folder.with_suffix(".trace")
     children.run("append", name, folder, before, counted, prefix=[*STRACE, str(trace)])
-    calls, written = read_trace(trace.read_text("utf-8"), str(folder.resolve()))
+    calls, moved = read_trace(trace.read_text("utf-8"), str(folder.resolve()))
     sums = (sum(calls[call] for call in kind) for kind in (SYNCS, RENAMES, WRITES))
-    return Cost(*(number / counted for number in (*sums, written)))
+    return Cost(*(number / counted for number in (*sums, written(moved))))
 
 
-def read_trace(trace: str, folder: str) -> tuple[Counter[str], int]:
-    """Calls between the two marks that name a file below `folder`, and the bytes they wrote.
+def written(moved: Counter[str]) -> int:
+    """The bytes that were written, of those that each kind of call moved."""
+    return sum(moved[call] for call in WRITES)
+
+
+def read_trace(trace: str, folder: str) -> tuple[Counter[str], Counter[str]]:
+    """Calls between the two marks that name a file below `folder`, and the bytes they moved.
 
     A call that another thread interrupts stands in two lines of the trace.
     """
     calls: Counter[str] = Counter()
-    written = 0
+    moved: Counter[str] = Counter()
     pending: dict[str, str] = {}
     inside = False
     for line in trace.splitlines():
@@ -59,8 +65,8 @@ def read_trace(trace: str, folder: str) -> tuple[Counter[str], int]:
         elif inside and folder in call and (result := re.search(r"= (\d+)$", call)):
             kind = call.partition("(")[0]
             calls[kind] += 1
-            written += int(result[1]) if kind in WRITES else 0
-    return calls, written
+            moved[kind] += int(result[1]) if kind in WRITES + READS else 0
+    return calls, moved
 
 
 def is_text(folder: Path) -> bool:

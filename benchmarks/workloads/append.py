@@ -113,7 +113,7 @@ def _appending(store: Store, sessions: int, plain: Path | None, folds: list[floa
         session = f"s-{next(turn_numbers) % sessions}"
         snapshot = plain / "sessions" / f"{session}.json" if plain else None
         store.append(session, text(0))
-        seconds = []
+        seconds: list[float] = []
         end = time.perf_counter() + TURN_S
         while len(seconds) < PER_TURN and time.perf_counter() < end:
             before = snapshot and snapshot.stat().st_ino
@@ -134,7 +134,7 @@ def _timed_for(work: Callable[[], object]) -> list[float]:
 
 
 def one_task(bench: Bench) -> None:
-    """plainstate's two faces on one store, and a hop to a thread."""
+    """Both faces of plainstate on one store, and a hop to a thread."""
     length = bench.sizes((1_000,), (1_000,))[0]
     with asyncio.Runner() as runner, ThreadPoolExecutor(32) as pool:
         blocking = StateStore(filled(bench, "plainstate", length, 2))
@@ -182,7 +182,8 @@ def system_calls(bench: Bench) -> None:
     """Counts them."""
     what = "calls, and bytes written, for each append to a session of 1,000 or 10,000 messages"
     for name in bench.groups(1, 1)[-1][1]:
-        for length in (1_000, 10_000) if name == "plainstate" else (1_000,):
+        lengths = {name: 1_000} | ({"plainstate at 10,000": 10_000} if name == "plainstate" else {})
+        for row, length in lengths.items():
             if name.endswith("again"):
                 continue
             try:
@@ -190,5 +191,4 @@ def system_calls(bench: Bench) -> None:
             except (TooSlowError, FileNotFoundError) as error:
                 bench.note(f"system calls: {name}: {error}")
                 continue
-            row = name if length == 1_000 else f"{name} at 10,000"
             bench.count("system calls", what, row, **counted)

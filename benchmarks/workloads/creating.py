@@ -38,7 +38,7 @@ def run(bench: Bench) -> None:
 
 
 def _turn(bench: Bench, name: str, count: int, whole: list[list[float]]) -> Turn:
-    """Creates sessions in an empty folder; what it took with opening and closing goes to `whole`."""
+    """Creates sessions in an empty folder; with opening and closing it goes to `whole`."""
 
     def turn() -> list[float]:
         folder = bench.folder(f"{name}-created")

@@ -7,6 +7,7 @@ calls fsync on the folder; it loads by reading and decoding.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ def both(
         for number in range(DOCUMENTS):
             store.save(f"d-{number}", value)
         saving[name] = _saving(store, value)
-        loading[name] = lambda store=store: timed(lambda: store.read("d-0"), PER_TURN)
+        read = store.read  # type: ignore[attr-defined]
+        loading[name] = partial(timed, partial(read, "d-0"), PER_TURN)
     what = f"a document of {size}"
     saved, loaded = f"save {size}{ending}", f"load {size}{ending}"
     bench.compare(saved, f"replacing {what}", saving, rounds, left_out=left_out)

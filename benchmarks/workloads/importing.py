@@ -1,9 +1,9 @@
 """W10: importing real conversations from the folder PLAINSTATE_TEST_DATA.  Feeds no bar.
 
-Timed is a whole process: `plainstate import` of every .json file directly in the folder whose format it
-knows, into an empty store, and beside it a process that parses the same files and writes each
-conversation's turns into a file of its own, with fdatasync, and one fsync of the folder at
-the end.  Without the folder there is a line that says so, and no figure.
+Timed is a whole process: `plainstate import` of every .json file right in the folder whose format
+it knows, into an empty store.  Beside it a process that parses the same files with plainstate's
+own reader and writes each conversation to a file of its own, with fdatasync, and one fsync of the
+folder at the end.  Without the folder there is a line that says so, and no figure.
 """
 
 from __future__ import annotations

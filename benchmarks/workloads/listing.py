@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks import children
@@ -56,8 +57,8 @@ def run(bench: Bench) -> None:
 
 def newest(bench: Bench, stores: Many) -> None:
     """Plainstate beside SQLite by hand."""
-    what = f"the {PAGE} newest of {stores.count:,} sessions"
-    title = f"newest {PAGE} of {stores.count:,}"
+    what = f"the {PAGE} newest of {stores.sessions:,} sessions"
+    title = f"newest {PAGE} of {stores.sessions:,}"
     with opened(stores) as (plain, by_hand):
         turns = {
             "plainstate": _listing(plain, 5),
@@ -111,7 +112,7 @@ def asking(stores: Many, of_plainstate: str, of_sqlite: str) -> dict[str, Turn]:
 def catching_up(bench: Bench, stores: Many) -> None:
     """A list after very many messages of another process."""
     messages = bench.sizes((CAUGHT_UP,), (10_000,))[0]
-    sessions = min(APPENDED_TO, stores.count)
+    sessions = min(APPENDED_TO, stores.sessions)
     store = PEERS["plainstate"].open(stores.plainstate)
     bench.exits.callback(store.close)
     settled(store.store)  # type: ignore[attr-defined]
@@ -125,7 +126,7 @@ def catching_up(bench: Bench, stores: Many) -> None:
     title = "catching up with 100,000 messages" if messages == CAUGHT_UP else "catching up"
     bench.compare(
         title,
-        f"the first list after {messages:,} messages of another process, {stores.count:,} sessions",
+        f"the first list of {stores.sessions:,} sessions after {messages:,} messages of another",
         {
             "plainstate": caught_up,
             "ancestor": lambda: timed(lambda: ancestor.newest(PAGE)),  # type: ignore[attr-defined]
@@ -150,7 +151,7 @@ def every_store(bench: Bench) -> None:
             if hasattr(store, "newest"):
                 if name == "plainstate":
                     settled(store.store)  # type: ignore[attr-defined]
-                turns[name] = lambda store=store: timed(lambda: store.newest(PAGE))
+                turns[name] = partial(timed, partial(store.newest, PAGE))
             else:
                 left_out[name] = "has no list"
         bench.compare(

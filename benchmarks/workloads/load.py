@@ -1,9 +1,9 @@
 """W4: loading a session of 1,000 and of 10,000 messages of 1,000 characters.  Bar 5.
 
 Timed is the library's own loading call, nothing converted.  The limit reads the file and decodes
-its raw lines with msgspec.  *The plain file, decoded* is that
-of the folded session, read and decoded.  All files are in the system's cache.  What is loaded is thrown away
-inside the timed call; the garbage collector runs as it does by default.
+its raw lines with msgspec; *the plain file, decoded* is that of the folded session.  All files
+are in the system's cache.  What is loaded is thrown away inside the timed call; the garbage
+collector runs as it does by default.
 
 - *plainstate*: the session is folded, and the handle is the same every time.
 - *plainstate, new handle*: the same with a store that is opened for it; opening and closing are

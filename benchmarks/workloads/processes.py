@@ -55,10 +55,9 @@ def run(bench: Bench) -> None:
     for sharing in ("own", "shared"):
         for ending, names, rounds in bench.groups(6, 1):
             title = f"4 processes, {sharing} sessions{ending}"
-            if bench.plan.quick:
-                names = [name for name in names if name not in LEFT_OUT_OF_QUICK]
-            names = [*names, OFTEN] if not ending else names
-            turns = {name: _turn(bench, title, name, sharing, seconds) for name in names}
+            left_out = LEFT_OUT_OF_QUICK if bench.plan.quick else ()
+            who = [name for name in names if name not in left_out] + [OFTEN] * (not ending)
+            turns = {name: _turn(bench, title, name, sharing, seconds) for name in who}
             bench.compare(
                 title,
                 "an acknowledged append of whichever process: elapsed time over their number",
@@ -92,12 +91,13 @@ def _turn(bench: Bench, title: str, name: str, sharing: str, seconds: float) -> 
 def play(peer: str, folder: Path, sharing: str, seconds: float, floor: int = 0) -> list[Told]:
     """Lets the processes append, at once."""
     PEERS[peer].open(folder).close()
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.workers", "race", peer]
+    pipe = subprocess.PIPE
     workers = [
         subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.workers", "race", peer, str(folder)]
-            + [sharing, str(number), str(seconds), str(floor)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            [*command, str(folder), sharing, str(number), str(seconds), str(floor)],
+            stdin=pipe,
+            stdout=pipe,
             text=True,
         )
         for number in range(PROCESSES)

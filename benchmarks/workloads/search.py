@@ -43,8 +43,8 @@ def run(bench: Bench) -> None:
 def in_sessions(bench: Bench, stores: Many) -> None:
     """Both stores with the same texts."""
     for kind, word in (("rare", RARE), ("common", COMMON)):
-        title = f"search, {kind} word, {stores.count:,}"
-        what = f"the {PAGE} best hits of a {kind} word in {stores.count:,} sessions"
+        title = f"search, {kind} word, {stores.sessions:,}"
+        what = f"the {PAGE} best hits of a {kind} word in {stores.sessions:,} sessions"
         with opened(stores) as (plain, by_hand):
             turns = {
                 "plainstate": _searching(plain, word),

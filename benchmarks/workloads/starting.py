@@ -6,7 +6,8 @@ Python and of plainstate are in the system's cache and compiled.  Whether asynci
 counted, in the same way.
 
 *open*: `open_store` in a new process, import not included, on a store where nothing changed since
-it was closed; *modules loaded*: by having opened and closed it before; *open and close* with the close behind it.
+it was closed; *modules loaded*: after it was opened and closed before; *open and close*: with the
+close behind it.
 """
 
 from __future__ import annotations
