@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 PAGE = Path("docs/performance.md")
 PLOTS = Path("docs/performance")
+PLOTTED = {
+    "append": ("append", "new-session"),
+    "concurrent": ("concurrent",),
+    "processes": ("processes",),
+    "load": ("load",),
+    "listing": ("listing",),
+}
 LENGTHS = (100, 1_000, 10_000, 100_000)
 
 
@@ -42,11 +49,14 @@ def write(results: Results) -> list[str]:
 
 def sections(results: Results) -> dict[str, str]:
     """Text by the name of its marker."""
+    plotted = drawings(results)
+    drawn = {name: [one for one in names if one in plotted] for name, names in PLOTTED.items()}
     found = {"machine": machine(results), "bars": bars(results)}
     for workload in WORKLOADS:
         part = results.parts.get(workload)
-        text = "\n\n".join(tables(part)) if part else "Not measured in this run."
-        found[workload] = text
+        parts = [f"![{name}](performance/{name}.svg)" for name in drawn.get(workload, ())]
+        parts += tables(part) if part else ["Not measured in this run."]
+        found[workload] = "\n\n".join(parts)
     return found
 
 

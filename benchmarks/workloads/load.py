@@ -158,8 +158,7 @@ def _after_append(bench: Bench, name: str, length: int) -> Turn:
         text=True,
         bufsize=1,
     )
-    bench.exits.callback(other.wait)
-    bench.exits.callback(other.stdin.close)  # type: ignore[union-attr]
+    bench.exits.enter_context(other)
     load = getattr(store, "load", store.texts)
     load("s-0")
 

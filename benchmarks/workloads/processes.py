@@ -51,17 +51,18 @@ class Told(msgspec.Struct):
 
 def run(bench: Bench) -> None:
     """Measures."""
-    seconds = 0.2 if bench.plan.small else 0.5 if bench.plan.quick else SECONDS
-    for sharing in ("own", "shared"):
+    seconds = 0.1 if bench.plan.small else 0.5 if bench.plan.quick else SECONDS
+    left_out = LEFT_OUT_OF_QUICK if bench.plan.quick else ()
+    if bench.plan.small:
+        left_out = (*left_out, "plainstate", "sqlite_full")
+    for sharing in ("shared",) if bench.plan.small else ("own", "shared"):
         for ending, names, rounds in bench.groups(6, 1):
             title = f"4 processes, {sharing} sessions{ending}"
-            left_out = LEFT_OUT_OF_QUICK if bench.plan.quick else ()
             who = [name for name in names if name not in left_out] + [OFTEN] * (not ending)
-            turns = {name: _turn(bench, title, name, sharing, seconds) for name in who}
             bench.compare(
                 title,
                 "an acknowledged append of whichever process: elapsed time over their number",
-                turns,
+                {name: _turn(bench, title, name, sharing, seconds) for name in who},
                 rounds,
                 slow_s=math.inf,
             )
