@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -88,6 +89,9 @@ def run_all(asked: argparse.Namespace) -> int:
 
 def measure(workload: str, plan: Plan, path: Path) -> None:
     """Runs one workload in this process."""
+    # A library that keeps files open for each session needs more than the usual 1,024.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     scratch = Path(plan.scratch)
     remove(scratch)
     scratch.mkdir(parents=True)

@@ -159,15 +159,23 @@ class Bench:
         """All samples: store → round → seconds; a missed turn has none."""
         chance = random.Random(f"{self.plan.seed} {title}")
         samples: dict[str, list[list[float]]] = {name: [] for name in turns}
-        slow: set[str] = set()
+        gone: set[str] = set()
         for number in range(rounds):
-            self.say(f"{title}: round {number + 1} of {rounds}") if not number else None
+            if number == 0:
+                self.say(f"{title}: {rounds} rounds")
             for name in chance.sample(list(turns), len(turns)):
                 begun = time.perf_counter()
-                samples[name].append([] if name in slow else turns[name]())
+                try:
+                    samples[name].append([] if name in gone else turns[name]())
+                except Exception as error:
+                    if name.partition(",")[0] in CORE:
+                        raise
+                    samples[name].append([])
+                    gone.add(name)
+                    left_out[name] = f"{type(error).__name__}: {error}"
                 took = time.perf_counter() - begun
-                if took > slow_s and name not in slow and number < rounds - 1:
-                    slow.add(name)
+                if took > slow_s and name not in gone and number < rounds - 1:
+                    gone.add(name)
                     left_out[name] = f"stopped after {number + 1} rounds: {took:.1f} s a round"
         return {name: own for name, own in samples.items() if any(own)}
 

@@ -36,8 +36,8 @@ FILL_S = 30.0
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
 
 
-class TooSlowError(Exception):
-    """It would take minutes to fill the store."""
+class CannotFillError(Exception):
+    """It would take minutes to fill the store, or its library fails."""
 
 
 def text(number: int) -> str:
@@ -49,7 +49,7 @@ def filled(bench: Bench, name: str, length: int, sessions: int = 1) -> Path:
     """A folder on the measured disk with sessions `s-0`, `s-1`, … of so many messages.
 
     Raises:
-        TooSlowError: the store cannot be filled in time.
+        CannotFillError: the store cannot be filled, or not in time.
     """
     name = name.removesuffix(" again")
     place = bench.folder(f"{name}-{length}")
@@ -64,7 +64,7 @@ def filled(bench: Bench, name: str, length: int, sessions: int = 1) -> Path:
     for refusal in kept.parent.glob(f"{kept.name.rpartition('-')[0]}-*.too-slow"):
         refused_length, _, refused_sessions = refusal.stem.rpartition("-")[2].partition("x")
         if int(refused_length) <= length and int(refused_sessions) <= sessions:
-            raise TooSlowError(refusal.read_text("utf-8"))
+            raise CannotFillError(refusal.read_text("utf-8"))
     refusal = kept.with_suffix(".too-slow")
     if not kept.exists():
         _fill(bench, name, kept, refusal, length, sessions)
@@ -96,7 +96,11 @@ def _fill(bench: Bench, name: str, kept: Path, refusal: Path, length: int, sessi
                         done = session * length + number + 1
                         why = f"{done:,} messages took {took:.0f} s without any sync"
                         refusal.write_text(why, "utf-8")
-                        raise TooSlowError(why)
+                        raise CannotFillError(why)
+        except CannotFillError:
+            raise
+        except Exception as error:
+            raise CannotFillError(f"{type(error).__name__}: {error}") from error
         finally:
             store.close()
         bench.say(f"{name}: filled with {sessions * length:,} messages in {took:.1f} s")

@@ -8,6 +8,12 @@ caches of the processor full of others' work.  Sessions grow by less than a thir
 *New session* is the first message of a session that does not exist, in an open store.  Its limit
 is: create a file, write, fdatasync, fsync the folder.
 
+SQLite's log grows after it was opened until, after some 220 messages, it is copied into the
+database; from then on it is written from its start again, where no sync has to make a file
+longer.  *sqlite_full* is opened so often that its log grows all the time, as that of a program
+that runs for a few conversations; *log reused* is the other state, that of one that runs for long.
+In the tables with every store it is in whichever it comes to.
+
 plainstate folds as it does by default.  An append that folded is seen by its new snapshot; it is
 in a row of its own and not among the others.
 
@@ -24,11 +30,11 @@ import os
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import tracing
 from benchmarks.bench import timed
-from benchmarks.filling import TooSlowError, filled, text
+from benchmarks.filling import CannotFillError, filled, text
 from plainstate import AsyncStateStore, StateStore
 
 if TYPE_CHECKING:
@@ -38,7 +44,18 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench, Turn
     from benchmarks.peers.base import Store
 
+    class Appending(Protocol):
+        """What an append is asked of."""
+
+        def append(self, session: str, message: str, /) -> None:
+            """Appends a message."""
+
+
 LENGTHS = (100, 1_000, 10_000, 100_000)
+BASES = ("limit", "sqlite_full", "sqlite_full, log reused")
+REUSED = "sqlite_full, log reused"
+APPENDS_TO_REUSE = 500
+TURNS_OF_A_LOG = 20
 QUICK_LENGTHS = (100, 1_000, 10_000)
 SHORT = LENGTHS[0]
 PER_TURN = 5
@@ -60,15 +77,52 @@ def new_session(bench: Bench) -> None:
     for ending, names, rounds in bench.groups(60, 10):
         turns: dict[str, Turn] = {}
         for name in names:
-            store = bench.store(name, bench.folder(f"{name}-new"))
+            folder = bench.folder(f"{name}-new")
+            store = bench.store(name, folder)
             store.append("before", text(0))
             turns[name] = _creating(store)
-        bench.compare(f"new session{ending}", "the first message of a session", turns, rounds)
+            if name == "sqlite_full" and not ending:
+                growing = GrowingLog(bench, store, folder)
+                turns[name] = growing.before(_creating(growing))
+                turns[REUSED] = _creating(log_reused(bench, bench.folder("reused")))
+        what = "the first message of a session"
+        bench.compare(f"new session{ending}", what, turns, rounds, to=BASES)
 
 
-def _creating(store: Store) -> Turn:
+def _creating(store: Appending) -> Turn:
     numbers = iter(range(1_000_000))
     return lambda: _timed_for(lambda: store.append(f"new-{next(numbers)}", text(0)))
+
+
+class GrowingLog:
+    """SQLite opened anew so often that its log never gets so long that it is used again."""
+
+    def __init__(self, bench: Bench, store: Store, folder: Path) -> None:
+        self._bench, self._store, self._folder = bench, store, folder
+        self._turns = 0
+
+    def append(self, session: str, message: str) -> None:
+        self._store.append(session, message)
+
+    def before(self, turn: Turn) -> Turn:
+        """A turn that may open the store anew, untimed."""
+
+        def prepared() -> list[float]:
+            self._turns += 1
+            if self._turns % TURNS_OF_A_LOG == 0:
+                self._store.close()
+                self._store = self._bench.store("sqlite_full", self._folder)
+            return turn()
+
+        return prepared
+
+
+def log_reused(bench: Bench, folder: Path) -> Store:
+    """SQLite whose log was copied into the database before, and is now written from its start."""
+    store = bench.store("sqlite_full", folder)
+    for _ in range(APPENDS_TO_REUSE):
+        store.append("other", text(0))
+    return store
 
 
 def at_length(bench: Bench, length: int) -> None:
@@ -81,13 +135,18 @@ def at_length(bench: Bench, length: int) -> None:
         for name in names:
             try:
                 folder = filled(bench, name, length, sessions)
-            except TooSlowError as error:
+            except CannotFillError as error:
                 left_out[name] = str(error)
                 continue
             store = bench.store(name, folder)
             store.append("s-0", text(0))
             plain = folder if name == "plainstate" else None
             turns[name] = _appending(store, sessions, plain, folds)
+            if name == "sqlite_full" and not ending:
+                growing = GrowingLog(bench, store, folder)
+                turns[name] = growing.before(_appending(growing, sessions, None, []))
+                reused = log_reused(bench, filled(bench, name, length, sessions))
+                turns[REUSED] = _appending(reused, sessions, None, [])
         if length == LENGTHS[-1] and not ending:
             short = bench.store("plainstate", filled(bench, "plainstate", SHORT, rounds))
             turns[f"plainstate at {SHORT}"] = _appending(short, rounds, None, [])
@@ -97,7 +156,7 @@ def at_length(bench: Bench, length: int) -> None:
             f"one append to a session of {length:,} messages",
             turns,
             rounds,
-            to=("limit", "sqlite_full", f"plainstate at {SHORT}"),
+            to=(*BASES, f"plainstate at {SHORT}"),
             left_out=left_out,
         )
         folded = {"folds": len(folds), "median_ms": statistics.median(folds or [0.0]) * 1e3}
@@ -105,7 +164,7 @@ def at_length(bench: Bench, length: int) -> None:
         bench.count("appends that fold", what, title, **folded)
 
 
-def _appending(store: Store, sessions: int, plain: Path | None, folds: list[float]) -> Turn:
+def _appending(store: Appending, sessions: int, plain: Path | None, folds: list[float]) -> Turn:
     """Appends to one session after another; those that fold are put aside."""
     turn_numbers = iter(range(1_000_000))
 
@@ -188,7 +247,7 @@ def system_calls(bench: Bench) -> None:
                 continue
             try:
                 counted = tracing.count_appends(bench, name, min(length, bench.most_messages()))
-            except (TooSlowError, FileNotFoundError) as error:
+            except (CannotFillError, FileNotFoundError) as error:
                 bench.note(f"system calls: {name}: {error}")
                 continue
             bench.count("system calls", what, row, **counted)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import children
 from benchmarks.bench import timed
-from benchmarks.filling import TooSlowError, filled
+from benchmarks.filling import CannotFillError, filled
 from benchmarks.many import APPENDED_TO, PAGE, RARE, Many, edit, many, settled
 from benchmarks.peers.base import PEERS
 from plainstate import open_store
@@ -145,7 +145,7 @@ def every_store(bench: Bench) -> None:
         for name in PEERS:
             try:
                 store = bench.store(name, filled(bench, name, 1, count))
-            except TooSlowError as error:
+            except CannotFillError as error:
                 left_out[name] = str(error)
                 continue
             if hasattr(store, "newest"):

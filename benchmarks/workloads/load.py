@@ -29,7 +29,7 @@ import msgspec
 
 from benchmarks import tracing
 from benchmarks.bench import timed
-from benchmarks.filling import TooSlowError, filled, lay_out, settle, text
+from benchmarks.filling import CannotFillError, filled, lay_out, settle, text
 from benchmarks.peers.base import PEERS
 from plainstate import open_store
 from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
@@ -59,7 +59,7 @@ def of_length(bench: Bench, length: int) -> None:
         for name in names:
             try:
                 store = bench.store(name, filled(bench, name, length))
-            except TooSlowError as error:
+            except CannotFillError as error:
                 left_out[name] = str(error)
                 continue
             turns[name] = _loading(store)

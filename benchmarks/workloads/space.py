@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks import children
-from benchmarks.filling import TooSlowError, filled, text
+from benchmarks.filling import CannotFillError, filled, text
 from benchmarks.peers.base import PEERS
 from benchmarks.workloads.load import before_fold, folded_part
 from plainstate import open_store
@@ -47,7 +47,7 @@ def on_disk(bench: Bench, name: str, length: int) -> None:
     """How much of the disk a message takes."""
     try:
         folder = filled(bench, name, length)
-    except TooSlowError as error:
+    except CannotFillError as error:
         bench.note(f"disk: {name}: {error}")
         return
     closed = size_of(folder)
