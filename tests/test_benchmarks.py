@@ -9,6 +9,9 @@ from benchmarks import bars, comparing, report, results
 from benchmarks.bench import CORE, Bench, Plan
 from benchmarks.workloads import WORKLOADS
 
+# Some hundred processes are started one after another.
+pytestmark = pytest.mark.timeout(400)
+
 WITH_STRACE = {"append", "load"}
 
 
