@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export TMPDIR := $(CURDIR)/.cache/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format model powercut powercut-selftest follow storm storm-selftest fuzz fuzz-keep clean FORCE
+.PHONY: help demo test lint types format model powercut powercut-selftest follow storm storm-selftest fuzz fuzz-keep bench clean FORCE
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -77,9 +77,19 @@ fuzz: .venv/ready ## rubbish for everything that reads bytes or text: SECONDS= T
 fuzz-keep: .venv/ready ## put the smallest inputs of all runs into the repository: TARGETS=
 	$(PY) -m proof.fuzz --keep --targets=$(TARGETS)
 
+# Which workloads, with commas; QUICK=1 leaves the libraries and most rounds out; see
+# docs/performance.md.
+ONLY :=
+QUICK :=
+OUT := .cache/bench/last.json
+bench: .venv/ready ## measure plainstate beside others: ONLY= QUICK=1 OUT=file.json
+	@$(if $(QUICK),,python3 tools/make_env.py bench)
+	$(PY) -m benchmarks run --only=$(ONLY) $(if $(QUICK),--quick) --out=$(OUT)
+	$(PY) -m benchmarks show $(OUT)
+
 clean: ## remove the environment and every cache
 	rm -rf .venv .cache dist
-	find src tests tools proof -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools proof benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Asked every time, because make cannot see that the checkout was moved or that `python3` is
 # another one now; an environment that is ready costs a few milliseconds.

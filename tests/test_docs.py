@@ -170,7 +170,7 @@ def missing_files(page: Path) -> list[str]:
         if ours or ("/" in span and span.endswith(".py")):
             places = [ROOT / span, PACKAGE / span]
         elif span.endswith(".py"):
-            places = [PACKAGE / span, page.parent / span, *ROOT.glob(f"*/**/{span}")]
+            places = [PACKAGE / span, page.parent / span, *ROOT.glob(f"[!.]*/**/{span}")]
         else:
             continue
         if not any(place.exists() for place in places):
