@@ -384,7 +384,7 @@ class Folding(DocumentState):
         self._put_resting(self._head)
         self.close()
         self._disk.fs.unlink(self._disk.journal(self.id))
-        self.has_journal = False
+        self.has_journal = self._has_earlier_lines = False
         self.sync_folder()
 
     def forget(self) -> None:
