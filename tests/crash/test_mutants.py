@@ -149,8 +149,8 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
 
 
 def test_new_journal_without_sync_of_its_folder(monkeypatch):
-    def create(disk, folder, path, data, check, lines, *, sync, sync_name=True):
-        del folder, sync_name
+    def create(disk, path, data, check, lines, *, sync, sync_name=True):
+        del sync_name
         file = JournalFile(disk, path, disk.fs.open_append(path, create=True))
         file.append(data, check, lines, sync=sync)
         return file
@@ -211,9 +211,8 @@ def test_history_is_written_after_the_journal_is_gone(monkeypatch):
 def test_history_is_not_synced(monkeypatch):
     append = HistoryFile.append
 
-    def unsynced(self, *args, sync):
-        del sync
-        append(self, *args, sync=False)
+    def unsynced(self, *args, **options):
+        append(self, *args, **{**options, "sync": False})
 
     monkeypatch.setattr(HistoryFile, "append", unsynced)
     expect_violation(scenarios.history_of_appends, "is not kept")

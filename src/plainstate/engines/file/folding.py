@@ -81,7 +81,7 @@ class Folding(DocumentState):
         reference = SnapshotRef(digest_of(data), stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
-        used_id = tx_id or self._services.make_id()
+        used_id = tx_id or self._services.make_tx_id()
         head = self._make_head(seq, version, reference, value, used_id)
         # a new file without a head counts as put there by hand: same number, same version
         unannounced = (
@@ -122,7 +122,7 @@ class Folding(DocumentState):
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
-        tx_id = self._services.make_id()
+        tx_id = self._services.make_tx_id()
         # or, cut off, it would look as if somebody had removed the one and made the other by hand
         self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
         head = target.await_snapshot(reference, self)
@@ -224,7 +224,7 @@ class Folding(DocumentState):
         """Settles a conflict between an edit by hand and waiting transactions."""
         reading = self._read()
         basis = reading.basis
-        commit = Commit(basis.seq, basis.version or "", self._services.make_id())
+        commit = Commit(basis.seq, basis.version or "", self._services.make_tx_id())
         try:
             self._replay(reading)
         except EditConflictError:
