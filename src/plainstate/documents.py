@@ -55,7 +55,8 @@ class DocumentMethods:
         Raises:
             ConflictError: `if_version` is not current.
 
-        Cost: a temporary file, two to four syncs and a rename, whatever `durability` says.
+        Cost: a temporary file, two to four syncs and a rename, whatever `durability` says; see
+            `docs/durability.md`.
 
         Example:
             >>> from plainstate import open_store

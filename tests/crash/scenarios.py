@@ -87,6 +87,7 @@ def replace_often(run: Run) -> None:
     run.begin()
     for number in range(5):
         run.replace(A, f"{number};", by="aab"[number % 3])
+    run.close(by="b")
     run.append(A, "two;")
     run.replace(A, "new;")
     run.replace(A, "newer;")

@@ -258,6 +258,8 @@ class Folding(DocumentState):
         exists = basis.version is not None
         self._keep(reading, value)
         if exists and (basis.waiting or force):
+            if reading.snapshot is not None:
+                reading.snapshot.let_go()  # or a fold would take a third more memory
             data = self._encode(value)
             temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
             reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
@@ -382,7 +384,7 @@ class Folding(DocumentState):
         self._put_resting(self._head)
         self.close()
         self._disk.fs.unlink(self._disk.journal(self.id))
-        self.has_journal = False
+        self.has_journal = self._has_earlier_lines = False
         self.sync_folder()
 
     def forget(self) -> None:

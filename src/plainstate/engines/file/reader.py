@@ -102,6 +102,10 @@ class FileSnapshot:
         """Its bytes."""
         return self._read()
 
+    def let_go(self) -> None:
+        """Frees the bytes: nothing but the stamp is asked for from now on."""
+        del self._read
+
     def digest(self) -> str:
         """BLAKE2b-128 of its bytes, in hex."""
         if self._digest is None:
