@@ -229,7 +229,13 @@ class Engine(Protocol):
         """
 
     def changes(
-        self, since: str | None, *, limit: int, timeout_s: float = 0, durable: bool = False
+        self,
+        since: str | None,
+        *,
+        limit: int,
+        timeout_s: float = 0,
+        durable: bool = False,
+        newest_only: bool = False,
     ) -> ChangePage:
         """What the change feed tells behind a cursor: every commit of every process at
         least once, in order per document.  Of system documents it tells nothing.
@@ -240,6 +246,8 @@ class Engine(Protocol):
             limit: at most so many, 1 or more.
             timeout_s: how long to wait where there are none.
             durable: tell nothing that a power cut could still take away from the feed.
+            newest_only: of each document the newest change on the page is enough, the others
+                need not be told.
 
         Raises:
             CursorExpiredError: some changes behind the cursor are no longer kept.

@@ -40,6 +40,9 @@ _NEW: Final = ".new"
 _BUSY_S: Final = 60.0
 """Others write for milliseconds; only a stopped process holds the file so long."""
 
+_CACHE_KIB: Final = 16 * 1024
+"""At most: so much changes where very many documents did."""
+
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _MARKS: Final = 2**31 - 1
 """SQLite keeps 32 bits, signed."""
@@ -313,6 +316,7 @@ def _connect(path: str) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
 
 

@@ -185,7 +185,13 @@ class FileEngine:
                 yield from layout.documents(self._disk, one)
 
     def changes(
-        self, since: str | None, *, limit: int, timeout_s: float = 0, durable: bool = False
+        self,
+        since: str | None,
+        *,
+        limit: int,
+        timeout_s: float = 0,
+        durable: bool = False,
+        newest_only: bool = False,
     ) -> ChangePage:
         deadline = time.monotonic() + timeout_s
         while True:
@@ -193,7 +199,7 @@ class FileEngine:
             with self._errors():
                 complete = self._watching.look()
                 self._housekeeping.complete_feed()
-                page = self._feed.read(since, limit, durable=durable)
+                page = self._feed.read(since, limit, durable=durable, newest_only=newest_only)
             if not complete:
                 page = structs.replace(page, edits_missed=True)
             left_s = deadline - time.monotonic()
