@@ -64,7 +64,7 @@ class Refresh:
         self._describe = describe
         self._stop = stop
         self._scanning = threading.Lock()
-        self._asking = threading.Lock()
+        self._catching_up = threading.Lock()
 
     def freshen(self, database: Database) -> None:
         """Afterwards the rows are as new as the last commit that was acknowledged before."""
@@ -80,16 +80,19 @@ class Refresh:
 
         Cost: where that is nothing, one look at the feed and none at the index.
         """
-        while True:
-            start = database.cursor
-            page, is_whole = self._changes(database, start)
-            if page.edits_missed:
-                self.edits_missed.set()
-            if is_whole and page.cursor == start:
-                return
-            applied = self._apply(database, start, page, is_whole=is_whole)
-            if applied and len(page) < _PAGE:
-                return
+        # One thread at a time: the first may have to complete the feed for a writer that was
+        # killed, and the second would not see what is still being told; nor would two be faster.
+        with self._catching_up:
+            while True:
+                start = database.cursor
+                page, is_whole = self._changes(database, start)
+                if page.edits_missed:
+                    self.edits_missed.set()
+                if is_whole and page.cursor == start:
+                    return
+                applied = self._apply(database, start, page, is_whole=is_whole)
+                if applied and len(page) < _PAGE:
+                    return
 
     def _changes(self, database: Database, start: str | None) -> tuple[ChangePage, bool]:
         """A page of the feed, and whether it tells everything since `start`."""
@@ -106,12 +109,8 @@ class Refresh:
         return page, False
 
     def _ask(self, database: Database, since: str | None) -> ChangePage:
-        # One thread at a time: the first may have to complete the feed for a writer that was
-        # killed, and the second would not see what is still being told.
-        with self._asking:
-            # Others go on from where this handle has read to, also after a power cut.
-            durable = database.path is not None
-            return self._engine.changes(since, limit=_PAGE, durable=durable, newest_only=True)
+        durable = database.path is not None  # others go on from here, also after a power cut
+        return self._engine.changes(since, limit=_PAGE, durable=durable, newest_only=True)
 
     def _apply(
         self, database: Database, start: str | None, page: ChangePage, *, is_whole: bool
