@@ -310,7 +310,7 @@ def test_a_commit_that_was_read_before_it_was_told_is_still_told(folder: Path, l
 
         def cut_back(changes: Callable[..., ChangePage]) -> ChangePage:
             told.tell = None
-            page = changes(newest_only=False)
+            page = changes(for_index=False)
             first = msgspec.structs.replace(page.changes[0], summary=None)
             return ChangePage([first], page.cursor)
 

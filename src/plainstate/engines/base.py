@@ -235,7 +235,7 @@ class Engine(Protocol):
         limit: int,
         timeout_s: float = 0,
         durable: bool = False,
-        newest_only: bool = False,
+        for_index: bool = False,
     ) -> ChangePage:
         """What the change feed tells behind a cursor: every commit of every process at
         least once, in order per document.  Of system documents it tells nothing.
@@ -246,8 +246,9 @@ class Engine(Protocol):
             limit: at most so many, 1 or more.
             timeout_s: how long to wait where there are none.
             durable: tell nothing that a power cut could still take away from the feed.
-            newest_only: of each document the newest change on the page is enough, the others
-                need not be told.
+            for_index: the caller needs the newest change of each document only, the others on
+                the page may be left out; and it soon looks at every document, so that edits by
+                hand need not be waited for from the first moment on.
 
         Raises:
             CursorExpiredError: some changes behind the cursor are no longer kept.

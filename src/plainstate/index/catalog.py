@@ -26,6 +26,7 @@ __all__ = [
     "advance",
     "categories",
     "count_sessions",
+    "cursor_of",
     "facts_of",
     "goes_on",
     "keep_version",
@@ -82,23 +83,9 @@ class Known(Struct, frozen=True, gc=False):
     user_id: str | None
 
 
-class SessionRow(Struct, frozen=True):
-    """A session in a list; times in µs since the epoch."""
-
-    name: str
-    user_id: str | None
-    messages: int | None
-    created: int | None
-    age: int | None
-    title: str | None
-    preview: str | None
-    active_seed_id: str | None
-    damaged: str | None
-
-    @property
-    def cursor(self) -> str:
-        """The place right behind it in the list."""
-        return f"{'' if self.age is None else self.age}/{self.name}"
+SessionRow: TypeAlias = tuple[Any, ...]
+"""A session in a list: name, owner, number of messages, when it was created, age, title, preview,
+active seed, and what is damaged; times in µs since the epoch, the age negative."""
 
 
 # --- writing -------------------------------------------------------------------
@@ -244,13 +231,13 @@ def session_page(
     if place is None or place[0] is not None:
         query, values = healthy_query(user_id, place, newest_first=newest_first)
         found = connection.execute(query, (*values, -1 if limit is None else limit))
-        rows += [SessionRow(*row) for row in found]
+        rows += found
         place = None
     left = None if limit is None else limit - len(rows)
     if include_damaged and user_id is None and left != 0:
         name = "" if place is None else place[1]
         found = connection.execute(DAMAGED_QUERY, (name, -1 if left is None else left))
-        rows += [SessionRow(*row) for row in found]
+        rows += found
     return rows
 
 
@@ -278,6 +265,11 @@ def healthy_query(
         values += place
     way = "" if newest_first else "DESC"
     return f"{_SELECT} WHERE {where} ORDER BY age {way}, name {way} LIMIT ?", tuple(values)
+
+
+def cursor_of(age: int | None, name: str) -> str:
+    """The place in the list right behind a session."""
+    return f"{'' if age is None else age}/{name}"
 
 
 def _place(cursor: object) -> tuple[int | None, str]:

@@ -375,9 +375,13 @@ class Index:
             return
         refresh = self._refresh()
         try:
-            refresh.scan(self._open(), pause=lambda: time.sleep(_PAUSE_S))
+            refresh.scan(self._open(), pause=self._pause)
         except (BrokenError, GoneError, UnusableError, Stopped):
             return  # the next question meets the same, and knows what to do
+
+    def _pause(self) -> None:
+        if not self._hurry.is_set():  # somebody waits for it
+            time.sleep(_PAUSE_S)
 
     def _check_open(self) -> None:
         if self._closed.is_set():

@@ -110,7 +110,7 @@ class Refresh:
 
     def _ask(self, database: Database, since: str | None) -> ChangePage:
         durable = database.path is not None  # others go on from here, also after a power cut
-        return self._engine.changes(since, limit=_PAGE, durable=durable, newest_only=True)
+        return self._engine.changes(since, limit=_PAGE, durable=durable, for_index=True)
 
     def _apply(
         self, database: Database, start: str | None, page: ChangePage, *, is_whole: bool

@@ -191,15 +191,15 @@ class FileEngine:
         limit: int,
         timeout_s: float = 0,
         durable: bool = False,
-        newest_only: bool = False,
+        for_index: bool = False,
     ) -> ChangePage:
         deadline = time.monotonic() + timeout_s
         while True:
             self._check_open()
             with self._errors():
-                complete = self._watching.look()
+                complete = self._watching.look(hurried=not for_index)
                 self._housekeeping.complete_feed()
-                page = self._feed.read(since, limit, durable=durable, newest_only=newest_only)
+                page = self._feed.read(since, limit, durable=durable, newest_only=for_index)
             if not complete:
                 page = structs.replace(page, edits_missed=True)
             left_s = deadline - time.monotonic()

@@ -76,6 +76,7 @@ class Feed:
         self._unwritten: list[bytes] = []
         self._since_look = 0
         self._synced = Cursor(0)
+        self._end_seen = Cursor(0), 0
 
     # --- writing ---
 
@@ -242,6 +243,8 @@ class Feed:
         self, since: str | None, limit: int, *, durable: bool, newest_only: bool = False
     ) -> ChangePage:
         """See `Engine.changes`; does not wait."""
+        if since is not None and self._is_end(since, durable=durable):
+            return ChangePage([], since)
         cursor, gap = self._begin(since)
         found: feed.Found = {}
         while since != LATEST and len(found) < limit:
@@ -255,6 +258,8 @@ class Feed:
                 if durable and not full and end > self._synced:
                     self._disk.fs.sync(fd)
                     self._synced = end
+                if not full:
+                    self._note_end(fd, end)
             finally:
                 self._disk.fs.close(fd)
             gap = gap or bad or (full and is_part)
@@ -360,6 +365,22 @@ class Feed:
             cursor=str(cursor),
             oldest=str(oldest),
         )
+
+    def _note_end(self, fd: int, cursor: Cursor) -> None:
+        status = self._disk.fs.stat_open(fd)
+        if status.st_size == cursor.offset:
+            self._end_seen = cursor, status.st_ino
+
+    def _is_end(self, since: str, *, durable: bool) -> bool:
+        """Whether nothing was written since a reader of this handle came to the end there.
+
+        One stat(2), for those who ask again and again.
+        """
+        cursor, inode = self._end_seen
+        if since != str(cursor) or (durable and cursor > self._synced):
+            return False
+        status = self._disk.fs.stat(self._place(cursor.segment, _OPEN))
+        return status is not None and (status.st_ino, status.st_size) == (inode, cursor.offset)
 
     def _read_on(self, fd: int, offset: int) -> tuple[bytes, bool]:
         """The next whole lines of a segment; and whether there is only a part of one, with which
