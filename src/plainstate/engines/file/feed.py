@@ -15,6 +15,7 @@ import msgspec
 
 from plainstate.core import feed
 from plainstate.core.feed import Cursor
+from plainstate.engines.file.disk import stamp_of
 from plainstate.errors import CursorExpiredError
 from plainstate.limits import (
     FEED_BYTES,
@@ -76,7 +77,7 @@ class Feed:
         self._unwritten: list[bytes] = []
         self._since_look = 0
         self._synced = Cursor(0)
-        self._end_seen = Cursor(0), 0
+        self._end_seen = Cursor(0), (0, 0, 0)
 
     # --- writing ---
 
@@ -369,18 +370,18 @@ class Feed:
     def _note_end(self, fd: int, cursor: Cursor) -> None:
         status = self._disk.fs.stat_open(fd)
         if status.st_size == cursor.offset:
-            self._end_seen = cursor, status.st_ino
+            self._end_seen = cursor, stamp_of(status)
 
     def _is_end(self, since: str, *, durable: bool) -> bool:
         """Whether nothing was written since a reader of this handle came to the end there.
 
         One stat(2), for those who ask again and again.
         """
-        cursor, inode = self._end_seen
+        cursor, stamp = self._end_seen
         if since != str(cursor) or (durable and cursor > self._synced):
             return False
         status = self._disk.fs.stat(self._place(cursor.segment, _OPEN))
-        return status is not None and (status.st_ino, status.st_size) == (inode, cursor.offset)
+        return status is not None and stamp_of(status) == stamp
 
     def _read_on(self, fd: int, offset: int) -> tuple[bytes, bool]:
         """The next whole lines of a segment; and whether there is only a part of one, with which
