@@ -56,6 +56,10 @@ HISTORY_BYTES: Final = 1024 * 1024
 to start from: some thousand messages.  The file is rewritten when it exceeds
 twice that, so a kept byte is written about twice."""
 
+LOADED_BYTES: Final = 32 * 1024 * 1024
+"""Files of the sessions that a handle keeps in memory after loading them, to read on from there
+when they are loaded again: two or three of 10,000 messages, or hundreds of usual ones."""
+
 LOCK_TIMEOUT_S: Final = 30.0
 """How long a writer waits for another one before it gives up."""
 

@@ -56,8 +56,9 @@ def appending(
             _add_all(tree, messages)
             return _creation(tree)
         facts = _Facts(session_id, head)
-        _check_owner(session_id, facts.user_id, user_id)
-        return [*facts.repairs, *_additions(facts, messages)]
+        if user_id is not None:
+            _check_owner(session_id, facts.user_id, user_id)
+        return facts.repairs + _additions(facts, messages)
 
     return change
 
@@ -152,8 +153,8 @@ class _Facts:
             parse_time(self.updated_at, f"updated_at of session {session_id}")
 
 
-def _check_owner(session_id: str, owner: str, user_id: str | None) -> None:
-    if user_id is not None and user_id != owner:
+def _check_owner(session_id: str, owner: str, user_id: str) -> None:
+    if user_id != owner:
         raise OwnershipError(
             f"session {session_id} belongs to {owner!r}, not to {user_id!r}",
             hint="Use another session id; get_or_create_session can be told to allow it.",
@@ -181,7 +182,9 @@ def _additions(
     facts: _Facts, messages: Sequence[tuple[str, dict[str, Json]]], latest: str = ""
 ) -> Patch:
     operations: list[dict[str, Any]] = []
-    updated, last = _later(facts.updated_at, latest), facts.last
+    updated, last = facts.updated_at, facts.last
+    if latest:
+        updated = _later(updated, latest)
     for array, message in messages:
         last = next_time(message["timestamp"], last)
         stamped = {**message, "timestamp": last}
@@ -192,7 +195,7 @@ def _additions(
 
 
 def _later(a: str, b: str) -> str:
-    return a if not b or times.is_later(a, b) else b
+    return a if times.is_later(a, b) else b
 
 
 def _removals(

@@ -7,7 +7,6 @@ stored by then (`merging.py`), so two processes that both add messages end with 
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Mapping
@@ -262,7 +261,7 @@ class Session:
 
     def to_tree(self) -> dict[str, Json]:
         """A copy of the JSON tree as it would be stored."""
-        return copy.deepcopy(self._tree)
+        return {key: codec.copy(value) for key, value in self._tree.items()}
 
     # --- changing it ---
 
@@ -395,7 +394,7 @@ class Session:
                 self._tree[array][self._tree[array].index(tree)] = final
                 self._views[array].clear()
         self._changes = []
-        self._base_metadata = copy.deepcopy(self._tree["metadata"])
+        self._base_metadata = codec.copy(self._tree["metadata"])
         self._base_fields = {
             name: self._tree.get(name, ...) for name in ("active_seed_id", "active_persona_id")
         }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plainstate.engines.base import Engine
+    from plainstate.loading import Loaded
     from plainstate.messages import Message
     from plainstate.types import Durability, Json, PatchMaker, State
 
@@ -30,6 +31,7 @@ class SessionMethods:
     """Sessions: saving, loading, appending without loading."""
 
     _engine: Engine
+    _loaded: Loaded
 
     def save_session(
         self,
@@ -86,9 +88,15 @@ class SessionMethods:
 
         Raises:
             DamagedError: the file cannot be read, or does not hold a session.
+            EditConflictError: it was edited by hand in a way that needs a decision.
             NotFoundError: the state at `at` is not kept, see `docs/history.md`.
+
+        Cost: decoding the files; of a session that this handle loaded lately, only what was
+            appended since, unless it was folded.
         """
         document = _session_document(session_id)
+        if at is None:
+            return self._loaded.load(self._engine, document, make_session)
         state = state_at(self._engine, document, at)
         return None if state is None else make_session(document, state.value, state.version)
 

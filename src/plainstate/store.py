@@ -14,6 +14,7 @@ from plainstate.errors import InvalidUrlError, UsageError
 from plainstate.following import FollowingMethods
 from plainstate.history import HistoryMethods
 from plainstate.index import Index
+from plainstate.loading import Loaded
 from plainstate.measuring import MeasuringMethods
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
@@ -93,6 +94,7 @@ class StateStore(
         names.check_durability(durability)
         _check_options(options)
         self._watches = Watches()
+        self._loaded = Loaded()
         self._engine: Engine
         if place == _MEMORY:
             from plainstate.engines.memory import MemoryEngine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -30,8 +30,10 @@ __all__ = [
     "Json",
     "Kind",
     "Looked",
+    "News",
     "Patch",
     "PatchMaker",
+    "Place",
     "SearchHit",
     "Severity",
     "Side",
@@ -127,12 +129,49 @@ class Commit(Struct, frozen=True):
     duplicate: bool = False
 
 
+class Place(Protocol):
+    """How far a document was read, as far as its engine can go on from there."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files that were read."""
+
+    def news(self) -> News | None:
+        """What was committed since then; `None`: only reading anew can tell."""
+
+
+class News(Struct, frozen=True):
+    """What was committed to a document since it was read."""
+
+    patches: list[Patch]
+    seq: int
+    version: str
+    place: Place
+
+
 class State(Struct, frozen=True):
-    """A document as an engine reads it: `value` is the caller's own copy."""
+    """A document as an engine reads it.
+
+    Attributes:
+        value: the caller's own copy.
+        seq: number of its last transaction.
+        version: its version.
+        place: for reading on, where the engine can; two states may be equal without it.
+    """
 
     value: Json
     seq: int
     version: str
+    place: Place | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and (self.value, self.seq, self.version) == (
+            other.value,
+            other.seq,
+            other.version,
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as of its value
 
 
 class Document(Struct, frozen=True):

@@ -7,6 +7,7 @@ with those states, and goes on working with it.
 """
 
 import copy
+import errno
 import itertools
 import json
 import sys
@@ -23,6 +24,7 @@ import plainstate.engines.file.engine as engine_module
 import plainstate.engines.file.folding as folding_module
 import plainstate.retention as retention_module
 from plainstate.core.ids import IdMaker
+from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
@@ -261,14 +263,30 @@ class Run:
         if self._attempt(document, effects, call) is not None:
             self.acknowledged.update(dict.fromkeys(tx_ids, document))
 
-    def replace(self, document: DocumentId, *texts: str, with_id: bool = False) -> None:
+    @contextmanager
+    def no_new_journal(self) -> Iterator[None]:
+        """A journal that should begin anew after a replacement cannot."""
+        rotate = FileDocument._rotate
+
+        def fail(_: FileDocument) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        FileDocument._rotate = fail  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            FileDocument._rotate = rotate  # type: ignore[method-assign]
+
+    def replace(
+        self, document: DocumentId, *texts: str, with_id: bool = False, by: str = "a"
+    ) -> None:
         """Makes a document that holds exactly these items."""
         tx_id = self._tx_id() if with_id else None
         value = holding(document, texts)
         self._do(
             document,
             lambda state: state.update({document: value}),
-            lambda: self.engine("a").replace(document, copy.deepcopy(value), tx_id=tx_id),
+            lambda: self.engine(by).replace(document, copy.deepcopy(value), tx_id=tx_id),
             tx_id,
         )
 

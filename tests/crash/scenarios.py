@@ -73,6 +73,39 @@ def replace_existing(run: Run) -> None:
     run.replace(A, "newest;", with_id=True)
 
 
+def replace_often(run: Run) -> None:
+    """Every second one of these is announced without a sync of its own."""
+    run.append(A, "one;")
+    run.checkpoint()
+    run.begin()
+    for number in range(5):
+        run.replace(A, f"{number};", by="aab"[number % 3])
+    run.append(A, "two;")
+    run.replace(A, "new;")
+    run.replace(A, "newer;")
+
+
+def replace_and_go_on_unsynced(run: Run) -> None:
+    run.replace(A, "zero;")
+    run.replace(A, "one;")
+    run.begin()
+    run.replace(A, "two;")
+    run.append_unsynced(A, "three;")
+    run.append(A, "four;")
+
+
+def replace_over_lines(run: Run) -> None:
+    """The journal cannot begin anew behind the first replacement."""
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.begin()
+    with run.no_new_journal():
+        run.replace(A, "new;")
+    run.replace(A, "newer;")
+    run.replace(A, "newest;")
+
+
 def replace_at_rest(run: Run) -> None:
     run.append(A, "one;")
     run.checkpoint()
@@ -458,6 +491,8 @@ SCENARIOS: list[Scenario] = [
     replace_new,
     replace_new_with_id,
     replace_existing,
+    replace_often,
+    replace_over_lines,
     replace_at_rest,
     replace_at_rest_with_id,
     delete,

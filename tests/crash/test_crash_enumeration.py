@@ -43,7 +43,15 @@ def test_power_cut(scenario):
     assert count
 
 
-@pytest.mark.parametrize("scenario", [scenarios.unsynced, scenarios.history_of_unsynced_appends])
+UNSYNCED = [scenarios.unsynced, scenarios.history_of_unsynced_appends]
+
+
+def test_a_line_behind_an_unsynced_head():
+    for run, image in power_cuts(scenarios.replace_and_go_on_unsynced, limit=400):
+        judge(run, image, scenarios.replace_and_go_on_unsynced)
+
+
+@pytest.mark.parametrize("scenario", UNSYNCED)
 def test_power_cut_loses_the_newest_unsynced_writes_only(scenario):
     found = set()
     for run, image in power_cuts(scenario, limit=400):

@@ -261,8 +261,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     check_feed(run, run.engine("later"), strict=True)
 
 
-def failing(data: bytes) -> None:
-    del data
+def failing(*_: object) -> None:
     raise OSError(errno.EIO, "no feed")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import scenarios
-from explore import judge, kills
+from explore import judge, kills, power_cuts
 from feeds import check_feed
 from harness import Violation
 from test_feed import check_idle_writer, check_kills_of_reader
@@ -25,21 +25,39 @@ def kill_everywhere(scenario, follow=check_feed):
         judge(run, run.disk.spawn(), scenario, follow=follow)
 
 
-def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
+def cut_everywhere(scenario):
+    for run, image in power_cuts(scenario, limit=16):
+        judge(run, image, scenario, follow=check_feed)
+
+
+def test_a_line_is_told_before_its_commit_is_written(monkeypatch):
     add_all = Staged.add_all
 
     def tell_first(self, group):
         add_all(self, group)
+        self.prepare()
         self._author._services.feed.tell(self.told)
-        self.told = []
 
     monkeypatch.setattr(Staged, "add_all", tell_first)
     with pytest.raises(Violation, match="never committed"):
         kill_everywhere(scenarios.appends)
 
 
+def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
+    prepare = Staged.prepare
+
+    def tell_first(self):
+        prepare(self)
+        self._author._services.feed.tell(self.told)
+        self.told = []
+
+    monkeypatch.setattr(Staged, "prepare", tell_first)
+    with pytest.raises(Violation, match="never committed"):
+        cut_everywhere(scenarios.appends)
+
+
 def test_nobody_looks_at_the_segments_name_after_writing(monkeypatch):
-    def append(self, data):
+    def append(self, data, _):
         if self._fd < 0:
             self._enter()
         self._disk.write_all(self._fd, data)
@@ -50,7 +68,7 @@ def test_nobody_looks_at_the_segments_name_after_writing(monkeypatch):
 
 
 def test_nobody_looks_at_the_segments_name_before_writing(monkeypatch):
-    def append(self, data):
+    def append(self, data, _):
         while True:
             if self._fd < 0:
                 self._enter()
@@ -60,6 +78,12 @@ def test_nobody_looks_at_the_segments_name_before_writing(monkeypatch):
             self._leave()
 
     monkeypatch.setattr(Feed, "_append", append)
+    with pytest.raises(Violation, match="told as"):
+        check_idle_writer()
+
+
+def test_the_look_before_a_line_is_written_believes_that_nothing_changed(monkeypatch):
+    monkeypatch.setattr(Feed, "look", lambda self: self._inode)
     with pytest.raises(Violation, match="told as"):
         check_idle_writer()
 

@@ -161,9 +161,10 @@ def values(engine: FileEngine) -> dict[str, str]:
     found = {}
     for document in DOCUMENTS:
         try:
-            found[str(document)] = repr(engine.read(document))
+            state = engine.read(document)
         except PlainstateError:
             continue
+        found[str(document)] = repr(state and (state.value, state.seq, state.version))
     return found
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RefusedError",
     "check",
+    "copy",
     "decode",
     "encode",
     "encode_pretty",
@@ -65,7 +66,8 @@ def check(
             another type, nesting or an integer beyond the limit; `pointer`
             says where.  A value that contains itself is nested too deep.
 
-    Cost: 0.1 to 0.2 µs per value.
+    Cost: what encoding and decoding it does; where it holds anything but plain types, besides
+        0.1 to 0.2 µs per value.
 
     Example:
         >>> check({"tags": ("a", "b"), "n": 1})
@@ -74,6 +76,10 @@ def check(
         Traceback (most recent call last):
         plainstate.errors.InvalidValueError: nan is not JSON, at /scores/1
     """
+    if type(value) is dict or type(value) is list:
+        made_anew = _made_anew(value, MAX_NESTING - depth)
+        if made_anew is not None:
+            return made_anew
     try:
         return _copy(value, MAX_NESTING - depth, convert)
     except RefusedError as refused:
@@ -135,6 +141,27 @@ def decode(data: bytes) -> Json:
     # Each level takes two bytes, so a short text cannot be too deep.
     if len(data) > 2 * MAX_NESTING and is_too_deep(tree):
         raise too_deep().at_its_place()
+    return tree
+
+
+def _made_anew(value: Json, room: int) -> Json | None:
+    """A copy by way of JSON, if nothing is lost on the way: several times faster than `_copy`.
+
+    What msgspec writes leniently (NaN, keys that are numbers, dates, …) does not come back equal.
+    """
+    try:
+        made = _decoder.decode(_encoder.encode(value))
+        return made if made == value and room > 0 and not is_too_deep(made, room) else None
+    except Exception:  # noqa: BLE001 - whatever it is, `_copy` says it with its place
+        return None
+
+
+def copy(tree: Json) -> Json:
+    """A deep copy of a tree; `copy.deepcopy` is ten times slower, being made for any object."""
+    if isinstance(tree, dict):
+        return {key: copy(item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [copy(item) for item in tree]
     return tree
 
 

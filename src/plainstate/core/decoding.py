@@ -21,7 +21,7 @@ Version = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9a-f]{8}\Z")]
 """`<seq>-<tag>`."""
 
 
-def reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+def reader(decode: Callable[[bytes | memoryview], T]) -> Callable[[bytes | memoryview], T]:
     """A decoder of msgspec that raises `DecodeError` whatever is wrong with the bytes.
 
     By itself it raises other errors for text that is not UTF-8 and for what is nested too deep.
@@ -32,7 +32,7 @@ def reader(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
         msgspec.DecodeError: it is nested too deep
     """
 
-    def read(data: bytes) -> T:
+    def read(data: bytes | memoryview) -> T:
         try:
             return decode(data)
         except UnicodeDecodeError as error:

@@ -24,6 +24,7 @@ from plainstate.core.record import (
     Journal,
     TransactionRecord,
     known_members,
+    lines_of,
     parse_lines,
     seal,
     unsealed,
@@ -163,8 +164,8 @@ def parse(
         ends: decode the first and the last line only; a writer needs no more.
     """
 
-    def decode(lines: list[bytes]) -> list[Line]:
-        numbered = list(enumerate(lines, line_number))
+    def decode(intact: bytes) -> list[Line]:
+        numbered = list(enumerate(lines_of(intact), line_number))
         wanted = [*numbered[:1], *numbered[1:][-1:]] if ends else numbered
         return [_decode(line, path, at) for at, line in wanted]
 

@@ -170,11 +170,11 @@ def check_durability(durability: str | None) -> Durability | None:
     Raises:
         UsageError: there is no such policy.
     """
+    if durability is None:
+        return None
     for policy in _POLICIES:
         if durability == policy:
             return policy
-    if durability is None:
-        return None
     raise UsageError(f"unknown durability {durability!r}", hint="Use 'commit', 'periodic' or 'os'.")
 
 

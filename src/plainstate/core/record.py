@@ -13,6 +13,7 @@ torn tail is, stand in `docs/format/journal.md`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 from zlib import crc32
@@ -39,6 +40,7 @@ __all__ = [
     "encode_head",
     "encode_transaction",
     "known_members",
+    "lines_of",
     "number_in",
     "parse",
     "parse_lines",
@@ -261,7 +263,7 @@ def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) ->
 
 def parse_lines(
     data: bytes,
-    decode: Callable[[list[bytes]], list[L]],
+    decode: Callable[[bytes], list[L]],
     synced: Callable[[bytes], tuple[int, int] | None],
     *,
     path: str,
@@ -272,28 +274,16 @@ def parse_lines(
 
     Args:
         data: the bytes.
-        decode: makes records, which have a `seq`, of intact lines.
+        decode: makes records, which have a `seq`, of intact lines, one or more.
         synced: of an intact line behind a bad one: its number, and the last number that was
             durable when it was written; `None` if it does not say.
         path: for messages.
         previous: `sum` of the line before `data`.
         line_number: number of the first line in `data`.
     """
-    lines = data.split(b"\n")
-    unfinished = lines.pop()
-    check = previous
-    good = 0
-    for line in lines:
-        body = memoryview(line)[:-_SUM_LENGTH]
-        expected = crc32(body, check)
-        if line[-_SUM_LENGTH:] != b',"sum":"%08x"}' % expected:
-            break
-        check = expected
-        good += 1
-    intact = lines[:good]
-    size = sum(map(len, intact)) + good
-    journal = Journal(decode(intact), size, check)
-    if good < len(lines) or unfinished:
+    size, good, check = _intact(data, previous)
+    journal = Journal(decode(data[:size]) if size else [], size, check)
+    if size < len(data):
         rest = data[size:]
         number = line_number + good
         first_bad = journal.records[-1].seq + 1 if journal.records else None
@@ -310,25 +300,40 @@ def parse_lines(
     return journal
 
 
-def _decode_lines(lines: list[bytes], path: str, line_number: int) -> list[Record]:
-    if not lines:
-        return []
-    is_head = [line.startswith(_HEAD_PREFIX) for line in lines]
+def _intact(data: bytes, check: int) -> tuple[int, int, int]:
+    """How far lines continue each other: bytes, lines, and the `sum` of the last one."""
+    view = memoryview(data)
+    start = number = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        expected = crc32(view[start : end - _SUM_LENGTH], check)
+        if data[end - _SUM_LENGTH : end] != b',"sum":"%08x"}' % expected:
+            break
+        check = expected
+        start = end + 1
+        number += 1
+    return start, number, check
+
+
+def _decode_lines(data: bytes, path: str, line_number: int) -> list[Record]:
+    """Records of whole, intact lines."""
+    first = data.index(b"\n") + 1 if data.startswith(_HEAD_PREFIX) else 0
+    wrong = msgspec.ValidationError, msgspec.DecodeError
+    with suppress(*wrong):  # the usual journal: a head at most at its beginning
+        records: list[Record] = [_head(data[: first - 1])] if first else []
+        return records + _decode_transactions(memoryview(data)[first:])
+    lines = lines_of(data)
     try:
-        if not any(is_head):
-            return list(_decode_transactions(b"\n".join(lines)))
-        if is_head[0] and not any(is_head[1:]):  # the usual journal
-            records: list[Record] = [_head(lines[0])]
-            records += _decode_transactions(b"\n".join(lines[1:]))
-            return records
         return [
-            _head(line) if head else _decode_transaction(line)
-            for line, head in zip(lines, is_head, strict=True)
+            _head(line) if line.startswith(_HEAD_PREFIX) else _decode_transaction(line)
+            for line in lines
         ]
-    except (msgspec.ValidationError, msgspec.DecodeError):
-        return [
-            _decode_unusual(line, path, number) for number, line in enumerate(lines, line_number)
-        ]
+    except wrong:
+        return [_decode_unusual(line, path, at) for at, line in enumerate(lines, line_number)]
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """Whole lines without their newlines."""
+    return data[:-1].split(b"\n")
 
 
 def _head(line: bytes) -> HeadRecord:

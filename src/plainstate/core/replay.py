@@ -134,7 +134,7 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
     value = None if snapshot is None else snapshot.value()
     if basis.kind != "edited":
         value = _replay_all(value, basis.waiting, path + "l")
-        if _may_nest_deep(basis.waiting) and codec.is_too_deep(value):
+        if basis.waiting and codec.is_too_deep(value):
             raise DamagedError(
                 f"{path}l: transactions nest the document deeper than {MAX_NESTING} levels",
                 hint="They were not written by plainstate; restore the file from a copy.",
@@ -159,23 +159,13 @@ def replay(basis: Basis, snapshot: Snapshot | None, *, document: str, path: str)
 
 
 def _replay_all(value: Json, waiting: Sequence[TransactionRecord], path: str) -> Json:
-    for transaction in waiting:
+    shapes: dict[str, tuple[str, bool] | None] = {}
+    for one in waiting:
         try:
-            value = None if transaction.deletes else patch.apply_trusted(value, transaction.patch)
+            value = None if one.deletes else patch.apply_trusted(value, one.patch, shapes)
         except (InvalidPatchError, PatchFailedError, RecursionError) as error:
-            raise _misfit(transaction, error, path) from error
+            raise _misfit(one, error, path) from error
     return value
-
-
-def _may_nest_deep(waiting: Sequence[TransactionRecord]) -> bool:
-    """Whether it is worth looking how deep a document is that these were applied to.
-
-    Cost: proportional to them, not to the document.
-    """
-    half = MAX_NESTING // 2
-    if any(operation["path"].count("/") > half for one in waiting for operation in one.patch):
-        return True
-    return codec.is_too_deep([one.patch for one in waiting], half)
 
 
 def _check_form(waiting: Sequence[TransactionRecord], path: str) -> None:

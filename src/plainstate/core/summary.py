@@ -21,6 +21,7 @@ SESSIONS: Final = "sessions"
 
 _PREVIEW_CHARACTERS: Final = 80
 _CARRIED: Final = ("active_seed_id", "active_persona_id")
+_COUNTS: Final = {"/user_messages/-": "users", "/agent_responses/-": "agents"}
 
 
 def is_session(document: DocumentId) -> bool:
@@ -85,31 +86,31 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
 
     Returns:
         The new summary, or `None` if the patch does something that only the
-        whole session can tell.
+        whole session can tell, or `summary` is none that `summarize` makes.
     """
     after = dict(summary)
     try:
         for operation in patch:
             if not _advance(after, operation):
                 return None
-    except InvalidValueError:
+    except (InvalidValueError, LookupError, TypeError):
         return None
     return after
 
 
 def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
-    name, path, value = operation["op"], operation["path"], operation.get("value")
-    if path.endswith("/-") and not _is_message(value):
-        return False
-    if name == "add" and path == "/user_messages/-":
-        if not summary["users"]:
+    name, path = operation["op"], operation["path"]
+    value: Json = operation.get("value")
+    count = _COUNTS.get(path) if name == "add" else None
+    if count is not None:
+        if not _is_message(value):
+            return False
+        if count == "users" and not summary["users"]:
             summary["preview"] = _preview(value)
-        summary["users"] += 1
-        summary["last"] = _latest([summary["last"], _time(value)])
-        return True
-    if name == "add" and path == "/agent_responses/-":
-        summary["agents"] += 1
-        summary["last"] = _latest([summary["last"], _time(value)])
+        summary[count] += 1
+        time = value["timestamp"]
+        if time and is_later(time, summary["last"]):
+            summary["last"] = time
         return True
     if name in ("add", "replace") and path == "/updated_at" and isinstance(value, str):
         summary["updated_at"] = value

@@ -95,6 +95,9 @@ class FileSystem(Protocol):
     def truncate(self, fd: int, size: int) -> None:
         """Cuts a file to `size` bytes."""
 
+    def begin_sync(self, fd: int, offset: int, size: int) -> None:
+        """The disk may begin to write these bytes, as `sync` is called next: a hint, no promise."""
+
     def sync(self, fd: int) -> None:
         """Makes a file's data durable, and the size needed to read it: fdatasync(2)."""
 

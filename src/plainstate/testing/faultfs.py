@@ -144,6 +144,9 @@ class FaultyFileSystem:
             raise self._error()
         self._inner.truncate(fd, size)
 
+    def begin_sync(self, fd: int, offset: int, size: int) -> None:
+        self._inner.begin_sync(fd, offset, size)
+
     def sync(self, fd: int) -> None:
         if not self._fails("sync"):
             self._inner.sync(fd)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.entries import Entries
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["Access", "Waiting"]
 
 
-class Waiting(NamedTuple):
+class Waiting:
     """When the oldest and the newest transaction of a journal were written, monotonic seconds."""
 
-    oldest: float
-    newest: float
+    __slots__ = ("newest", "oldest")
+
+    def __init__(self) -> None:
+        self.oldest = self.newest = time.monotonic()
 
 
 class Access:
@@ -157,12 +159,13 @@ class Access:
             with self._mutex:
                 if entry.file.untold:
                     self.doubtful.add(document)
-                if entry.file.has_journal and (not failed or document in self.to_fold):
-                    now = time.monotonic()
-                    oldest = self.to_fold[document].oldest if document in self.to_fold else now
-                    self.to_fold[document] = Waiting(oldest, now)
-                elif not failed:
-                    self.to_fold.pop(document, None)
+                waiting = self.to_fold.get(document)
+                if entry.file.has_journal and waiting is not None:
+                    waiting.newest = time.monotonic()
+                elif entry.file.has_journal and not failed:
+                    self.to_fold[document] = Waiting()
+                elif waiting is not None and not failed:
+                    del self.to_fold[document]
         finally:
             entry.lock.release(lock_file)
 

@@ -97,15 +97,15 @@ class Disk:
 
     # --- reading ---
 
-    def read_file(self, path: str) -> File | None:
-        """Reads a whole file; `None` if there is none."""
+    def read_file(self, path: str, *, since: int = 0) -> File | None:
+        """Reads a whole file, or what is behind its first bytes; `None` if there is none."""
         try:
             fd = self.fs.open_read(path)
         except FileNotFoundError:
             return None
         try:
             status = self.fs.stat_open(fd)
-            data = self.fs.read(fd, 0, status.st_size)
+            data = self.fs.read(fd, since, max(status.st_size - since, 0))
             return File(data, stamp_of(status))
         finally:
             self.fs.close(fd)
@@ -149,7 +149,6 @@ class Disk:
         for part in category.split("/"):
             parent, path = path, f"{path}/{part}"
             self.add_folder(path, parent)
-        self.check_folder(category, under=under)
         return path
 
     def add_folder(self, path: str, parent: str) -> None:

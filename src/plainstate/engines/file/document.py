@@ -116,37 +116,65 @@ class FileDocument(Folding):
 
     def commit(self, group: Sequence[Pending]) -> None:
         """Commits a group of changes with one write and one sync; each learns its outcome."""
-        while True:
-            staged = Staged(self, self.load, self._services.now, self._services.make_id)
-            try:
-                staged.add_all(group)
-                break
-            except MovedError:
-                self.refresh()
+        self.end_commit(self.begin_commit(group))
+
+    def begin_commit(self, group: Sequence[Pending]) -> Staged:
+        """Writes the lines of a group, which nobody is told of before `end_commit`."""
+        staged = self._stage(group)
         if staged.lines:
-            sync = group[0].sync or any(pending.sync for pending in group)
+            data, sync = staged.data, staged.sync
             self.untold = True
             try:
-                self._write(b"".join(staged.lines), staged.check, len(staged.lines), sync=sync)
+                staged.begun = self._begin_write(data, sync=sync)
+                staged.prepare()
+                if not staged.begun:
+                    self._create(data, staged.check, len(staged.lines), sync=sync)
             except OSError as error:
-                self.close()
-                self.untold = isinstance(error, OutcomeUnknownError)
-                staged.fail(error)
-                return
+                self._fail(staged, error)
             except BaseException:
                 self.close()  # interrupted: the next refresh finds out how far it came
+                raise
+        return staged
+
+    def end_commit(self, staged: Staged) -> None:
+        """Makes them durable; each change learns its outcome."""
+        if staged.lines:
+            try:
+                if staged.begun:
+                    size, lines = len(staged.data), len(staged.lines)
+                    self._end_write(size, staged.check, lines, sync=staged.sync)
+            except OSError as error:
+                self._fail(staged, error)
+                return
+            except BaseException:
+                self.close()
                 raise
             for tx_id, version in staged.ids.items():
                 self._remember(tx_id, version)
             self.position = staged.position
             self._lines_behind += len(staged.lines)
-            if sync:
+            if staged.sync:
                 self.synced_seq = self.position.seq
-            self.untold = not self._services.feed.tell(staged.told)
+            self.untold = not self._services.feed.tell(staged.told, staged.open_segment)
         staged.settle()
-        for pending in group:
-            if pending.sync and pending.result is not None and pending.result.duplicate:
-                self._make_durable(pending.result)
+        for pending in staged.repeated:
+            if pending.sync:
+                self._make_durable(pending.outcome())
+
+    def _stage(self, group: Sequence[Pending]) -> Staged:
+        while True:
+            staged = Staged(self, self.load, self._services.now, self._services.make_tx_id)
+            try:
+                staged.add_all(group)
+            except MovedError:
+                self.refresh()
+            else:
+                return staged
+
+    def _fail(self, staged: Staged, error: OSError) -> None:
+        self.close()
+        self.untold = isinstance(error, OutcomeUnknownError)
+        staged.fail(error)
 
     def delete(
         self, *, tx_id: str | None, expected: str | None, forget: bool = False
@@ -236,6 +264,7 @@ class FileDocument(Folding):
     def _open(self) -> None:
         self.close()
         self._names_durable = self._edited_at_rest = False
+        self._has_earlier_lines = False
         self._verified = "unknown"
         self._disk.check_folder(self.id.category)
         self._unproven = None
@@ -297,7 +326,10 @@ class FileDocument(Folding):
                 self._names_durable = False
                 self.recent.update(line.recent)
                 self._unproven = line if line.tx else None
+                self._has_earlier_lines = self._has_earlier_lines or self._lines_behind > 0
                 self._stand_at(line)
+                if line.tx:  # it may not be synced
+                    self.synced_seq -= 1
             else:
                 version = None if line.deletes else line.version
                 after = self.position.after(self.id, line.version, line.patch)

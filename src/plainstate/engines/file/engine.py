@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from msgspec import structs
 
 from plainstate.core import times
-from plainstate.core.ids import IdMaker
+from plainstate.core.ids import IdMaker, numbered_ids
 from plainstate.engines.base import Capabilities
 from plainstate.engines.file import layout, measuring
 from plainstate.engines.file.access import Access
@@ -24,6 +24,7 @@ from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.position import check_expected
 from plainstate.engines.file.reader import read_document, seems_edited
+from plainstate.engines.file.reading_on import end_of, read_on
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.watching import Watching
 from plainstate.engines.holding import refuse_if_held
@@ -44,7 +45,7 @@ from plainstate.limits import (
     QUIET_FOLD_S,
     SYNC_INTERVAL_S,
 )
-from plainstate.types import LATEST, State
+from plainstate.types import LATEST, News, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import LockedDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.locks import LockFile
+    from plainstate.engines.file.reading_on import End
     from plainstate.fs.base import FileSystem
     from plainstate.types import (
         ChangePage,
@@ -90,6 +92,22 @@ class _Errors:
         if isinstance(error, OSError) and not isinstance(error, PlainstateError):
             path = error.filename if isinstance(error.filename, str) else self._disk.base
             raise storage_error(error, self._disk.shown(path)) from error
+
+
+class _Place:
+    """See `types.Place`."""
+
+    def __init__(self, engine: FileEngine, document: DocumentId, end: End) -> None:
+        self._engine = engine
+        self._document = document
+        self._end = end
+
+    @property
+    def size_bytes(self) -> int:
+        return self._end.size_bytes
+
+    def news(self) -> News | None:
+        return self._engine.read_on(self._document, self._end)
 
 
 class FileEngine:
@@ -130,11 +148,19 @@ class FileEngine:
         self._make_id = IdMaker(clock_ns, os.urandom)
         writer_id = self._make_id()
         self._disk = Disk(fs or PosixFileSystem(base), base, writer_id)
-        self._translate = _Errors(self._disk)
+        self._errors = _Errors(self._disk)
         self._feed = Feed(self._disk)
         self.max_write_bytes = max_write_bytes
         kept = history_bytes if history == "keep" else 0
-        services = Services(self._disk, self._now, self._make_id, max_write_bytes, self._feed, kept)
+        services = Services(
+            self._disk,
+            self._now,
+            self._make_id,
+            numbered_ids(os.urandom),
+            max_write_bytes,
+            self._feed,
+            kept,
+        )
         self._durability = durability
         self._mutex = threading.Lock()
         self._access = Access(
@@ -156,7 +182,7 @@ class FileEngine:
         self._pauses_s = quiet_fold_s / 4, sync_interval_s
         self._closed = False
         self._process = os.getpid()
-        with self._errors():
+        with self._errors:
             layout.check_format(self._disk)
 
     # --- reading ---
@@ -165,22 +191,34 @@ class FileEngine:
         self, document: DocumentId, *, salvage: bool = False, at: int | None = None
     ) -> State | None:
         self._check_open()
-        with self._errors():
+        with self._errors:
             if at is not None:
                 return read_at(self._disk, document, at)
             reading = read_document(self._disk, document, salvage=salvage)
             value = reading.value(self._disk, document)
-        basis = reading.basis
-        return None if basis.version is None else State(value, basis.seq, basis.version)
+        basis, end = reading.basis, end_of(reading)
+        place = None if end is None or salvage else _Place(self, document, end)
+        return None if basis.version is None else State(value, basis.seq, basis.version, place)
+
+    def read_on(self, document: DocumentId, end: End) -> News | None:
+        """See `Place.news`."""
+        self._check_open()
+        with self._errors:
+            found = read_on(self._disk, document, end)
+        if found is None:
+            return None
+        records, new = found
+        patches = [record.patch for record in records]
+        return News(patches, new.seq, new.version, _Place(self, document, new))
 
     def since(self, document: DocumentId, seq: int | None) -> list[Transaction]:
         self._check_open()
-        with self._errors():
+        with self._errors:
             return read_since(self._disk, document, seq)
 
     def documents(self, category: str | None = None) -> Iterator[tuple[DocumentId, str]]:
         self._check_open()
-        with self._errors():
+        with self._errors:
             for one in layout.categories(self._disk) if category is None else [category]:
                 yield from layout.documents(self._disk, one)
 
@@ -196,7 +234,7 @@ class FileEngine:
         deadline = time.monotonic() + timeout_s
         while True:
             self._check_open()
-            with self._errors():
+            with self._errors:
                 complete = self._watching.look(hurried=not for_index)
                 self._housekeeping.complete_feed()
                 page = self._feed.read(since, limit, durable=durable, newest_only=for_index)
@@ -209,14 +247,14 @@ class FileEngine:
 
     def notice(self, document: DocumentId, known: str | None) -> bool:
         self._check_open()
-        with self._errors():
+        with self._errors:
             if known is None and not seems_edited(self._disk, document):
                 return True
             return self._housekeeping.notice(document, known)
 
     def measure(self) -> Files:
         self._check_open()
-        with self._errors():
+        with self._errors:
             return measuring.measure(self._disk)
 
     def check(
@@ -228,14 +266,14 @@ class FileEngine:
         from plainstate.engines.file.checking import check  # rarely needed
 
         self._check_open()
-        with self._errors():
+        with self._errors:
             yield from check(self._disk, only, progress=progress)
 
     def mend(self, found: Finding, *, cut: bool, dry_run: bool) -> str:
         from plainstate.engines.file.repairing import Repair  # rarely needed
 
         self._check_open()
-        with self._errors():
+        with self._errors:
             repair = Repair(
                 self._access,
                 self._disk,
@@ -261,8 +299,8 @@ class FileEngine:
         self._check_open()
         durability = durability or self._durability
         pending = Pending(change, tx_id, expected, sync=durability == "commit")
-        with self._errors():
-            lock_file = self._access.start()
+        with self._errors:
+            lock_file = self._access.lock_file or self._access.start()
             entry = self._access.borrow(document)
             try:
                 self._commit_in_turn(entry, pending, lock_file)
@@ -285,7 +323,7 @@ class FileEngine:
         expected: str | None = None,
     ) -> Commit:
         self._check_open()
-        with self._errors(), self._access.writing(document) as file:
+        with self._errors, self._access.writing(document) as file:
             return file.replace(value, tx_id=tx_id, expected=expected)
 
     def delete(
@@ -297,7 +335,7 @@ class FileEngine:
         forget: bool = False,
     ) -> Commit | None:
         self._check_open()
-        with self._errors(), self._access.writing(document) as file:
+        with self._errors, self._access.writing(document) as file:
             return file.delete(tx_id=tx_id, expected=expected, forget=forget)
 
     def rename(
@@ -310,7 +348,7 @@ class FileEngine:
             )
         first, second = sorted((document, target))  # one order for all: no deadlock
         with (
-            self._errors(),
+            self._errors,
             self._access.writing(first) as one,
             self._access.writing(second) as other,
         ):
@@ -324,7 +362,7 @@ class FileEngine:
 
     def lock(self, document: DocumentId) -> LockedDocument:
         self._check_open()
-        with self._errors():
+        with self._errors:
             access = self._access
             lock_file = access.start()
             entry = access.borrow(document)
@@ -415,7 +453,7 @@ class FileEngine:
 
     def checkpoint(self) -> int:
         self._check_open()
-        with self._errors():
+        with self._errors:
             if self._disk.fs.stat(self._disk.base) is None:
                 return 0
             self._access.start()
@@ -433,14 +471,14 @@ class FileEngine:
             self._background.stop()
         clean = False
         try:
-            with self._errors():
+            with self._errors:
                 clean = self._access.lock_file is None or self._housekeeping.finish()
         finally:
             entries = self._access.entries
             entries.when_unused(lambda *, at_once: self._let_go(clean=clean and at_once))
 
     def _let_go(self, *, clean: bool) -> None:
-        with self._errors():
+        with self._errors:
             self._feed.close()
             self._access.let_go(clean=clean)
 
@@ -466,6 +504,3 @@ class FileEngine:
             raise UsageError(
                 "the store was opened before fork()", hint="Open it anew in the child process."
             )
-
-    def _errors(self) -> _Errors:
-        return self._translate

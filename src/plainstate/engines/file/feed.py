@@ -81,18 +81,39 @@ class Feed:
 
     # --- writing ---
 
-    def tell(self, lines: list[bytes]) -> bool:
+    def look(self) -> int:
+        """Looks before `tell` whether the segment at hand is still the open one.
+
+        All lines about a document that was locked before are in it, or in earlier ones.
+
+        Returns:
+            Its inode, to be passed to `tell` under the same lock; 0 if it is not.
+        """
+        with suppress(OSError):
+            if self._fd >= 0 and self._is_open():
+                return self._inode
+        return 0
+
+    def tell(self, lines: list[bytes], open_segment: int = 0) -> bool:
         """Appends lines about commits that are durable; the caller holds the document's lock.
+
+        Args:
+            lines: to append.
+            open_segment: what `look` returned, where the time for that was cheaper.
 
         Returns:
             Whether they are written.  If not, they are written before the next lines: the
             commits stand.
         """
         with self._mutex:
+            if self._unwritten or open_segment != self._inode:
+                open_segment = 0
             self._unwritten += lines
-            with suppress(OSError):  # kept, see `flush`
-                self._write()
-            return not self._unwritten
+            try:
+                self._write(open_segment)
+            except OSError:  # kept, see `flush`
+                return False
+            return True
 
     def flush(self) -> None:
         """Writes what could not be written.
@@ -108,11 +129,11 @@ class Feed:
         with self._mutex:
             self._leave()
 
-    def _write(self) -> None:
+    def _write(self, open_segment: int = 0) -> None:
         if not self._unwritten:
             return
         data = b"".join(self._unwritten)
-        self._append(data)
+        self._append(data, open_segment)
         self._unwritten = []
         self._since_look += len(data)
         if self._since_look >= _LOOK_EVERY_BYTES:
@@ -120,10 +141,11 @@ class Feed:
             if self._disk.fs.stat_open(self._fd).st_size >= FEED_SEGMENT_BYTES:
                 self._rotate()
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, open_segment: int) -> None:
         while True:
-            if self._fd >= 0 and not self._is_open():
+            if self._fd >= 0 and not open_segment and not self._is_open():
                 self._leave()  # else this line could stand before an earlier one of its document
+            open_segment = 0
             if self._fd < 0:
                 self._enter()
             written = self._disk.fs.write(self._fd, data)

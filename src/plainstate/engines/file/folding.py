@@ -75,11 +75,13 @@ class Folding(DocumentState):
         kept = self._history.wanted
         if kept:
             self._keep_current()
+        if self._has_earlier_lines:
+            self._rotate()  # or, cut off, nobody could tell whether this file has them inside
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
         reference = SnapshotRef(digest_of(data), stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
-        used_id = tx_id or self._services.make_id()
+        used_id = tx_id or self._services.make_tx_id()
         head = self._make_head(seq, version, reference, value, used_id)
         # a new file without a head counts as put there by hand: same number, same version
         unannounced = (
@@ -89,13 +91,16 @@ class Folding(DocumentState):
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
             and not kept  # an edit of it must get a number of its own
         )
+        # without the last head, too, the file would count as put there by hand
+        sync = bool(tx_id) or kept or not self._is_number_durable
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
         self.untold = True
-        self._install(temp, None if unannounced else head)
+        self._install(temp, None if unannounced else head, sync=sync)
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
+        self.synced_seq = seq if sync else seq - 1
         self._verified = stamp
         self._edited_at_rest = False
         if kept:
@@ -117,7 +122,7 @@ class Folding(DocumentState):
         reference = reference_to(self._snapshot())
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
-        tx_id = self._services.make_id()
+        tx_id = self._services.make_tx_id()
         # or, cut off, it would look as if somebody had removed the one and made the other by hand
         self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
         head = target.await_snapshot(reference, self)
@@ -219,7 +224,7 @@ class Folding(DocumentState):
         """Settles a conflict between an edit by hand and waiting transactions."""
         reading = self._read()
         basis = reading.basis
-        commit = Commit(basis.seq, basis.version or "", self._services.make_id())
+        commit = Commit(basis.seq, basis.version or "", self._services.make_tx_id())
         try:
             self._replay(reading)
         except EditConflictError:
@@ -301,28 +306,45 @@ class Folding(DocumentState):
         base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
         self._history.add(msgspec.structs.replace(base, action=action))
 
-    def _announce(self, head: HeadRecord) -> None:
-        """Says durably which transactions the coming snapshot holds."""
+    @property
+    def _is_number_durable(self) -> bool:
+        """Whether a power cut leaves the last head on disk, and no line behind it.
+
+        Then the next replacement need not be announced durably: should its head be lost, its file
+        has the same number and version by rule 5.
+        """
+        if self._journal is None:
+            return not self._edited_at_rest
+        return not self._lines_behind and self.synced_seq == self.position.seq
+
+    def _announce(self, head: HeadRecord, *, sync: bool) -> None:
+        """Says which transactions the coming snapshot holds."""
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        self._write(line, check, 1, sync=True)
+        self._write(line, check, 1, sync=sync, sync_name=sync)
 
     def _install(
-        self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
+        self,
+        temp: str,
+        head: HeadRecord | None,
+        *,
+        replacing: FileSnapshot | None = None,
+        sync: bool = True,
     ) -> None:
         """Puts a new snapshot in its place, durably.
 
         Args:
             temp: the new file.
-            head: announces it, durably before.
+            head: announces it.
             replacing: what the new one was made from.
+            sync: make the head durable before.
 
         Raises:
             _EditedError: somebody has edited that meanwhile.
         """
         try:
             if head is not None:
-                self._announce(head)
+                self._announce(head, sync=sync)
             if replacing is not None:
                 # the gap to the rename is as small as POSIX allows
                 now = self._snapshot()
@@ -347,9 +369,11 @@ class Folding(DocumentState):
     def _rotate(self) -> None:
         """Begins the journal anew behind the current head."""
         path = self._disk.journal(self.id)
+        self._head = msgspec.structs.replace(self._head, recent=dict(self.recent))
         line, _ = record.encode_head(self._head, previous=0)
         self._disk.put(self._disk.folder(self.id), path, line)
         self._names_durable = True
+        self._has_earlier_lines = False
         self.close()
         self._reopen_journal()
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from plainstate.core import feed, patch, record
 from plainstate.engines.file.position import check_expected, duplicate
 from plainstate.errors import PatchFailedError
-from plainstate.types import Commit, Head, Json, action_of, is_public
+from plainstate.types import Action, Commit, Head, Json, action_of, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class MovedError(Exception):
 class Pending:
     """A change that waits to be committed, and then its outcome."""
 
-    __slots__ = ("change", "error", "expected", "result", "sync", "tx_id")
+    __slots__ = ("change", "error", "expected", "result", "staged", "sync", "tx_id")
 
     def __init__(
         self, change: PatchMaker, tx_id: str | None, expected: str | None, *, sync: bool
@@ -38,6 +38,7 @@ class Pending:
         self.tx_id = tx_id
         self.expected = expected
         self.sync = sync
+        self.staged: Commit | None = None
         self.result: Commit | None = None
         self.error: Exception | None = None
 
@@ -64,6 +65,9 @@ class Staged:
         lines: the lines.
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
+        open_segment: see `Feed.look`.
+        begun: the lines are written, not yet durable.
+        repeated: changes that were committed before, or twice in this group.
     """
 
     def __init__(
@@ -71,21 +75,36 @@ class Staged:
         author: DocumentState,
         load: Callable[[], Json],
         now: Callable[[], str],
-        make_id: Callable[[], str],
+        make_tx_id: Callable[[], str],
     ) -> None:
         self.position = author.position
         self.check = author.chain_start()
         self.lines: list[bytes] = []
         self.ids: dict[str, str] = {}
         self.told: list[bytes] = []
+        self.open_segment = 0
+        self.begun = False
+        self.repeated: list[Pending] = []
         self._author = author
         self._load_stored = load
         self._now = now
-        self._make_id = make_id
-        self._outcomes: list[tuple[Pending, Commit]] = []
+        self._make_tx_id = make_tx_id
+        self._staged: list[Pending] = []
+        self._last: tuple[str, Patch, str] | None = None
+        self._untold: list[tuple[Action, Position, str, str]] = []
         self._patches: list[Patch] = []
         self._value: Json = None
         self._loaded = False
+
+    @property
+    def data(self) -> bytes:
+        """The lines."""
+        return self.lines[0] if len(self.lines) == 1 else b"".join(self.lines)
+
+    @property
+    def sync(self) -> bool:
+        """Whether somebody waits until they are durable."""
+        return any(pending.sync for pending in self._staged)
 
     def add_all(self, group: Sequence[Pending]) -> None:
         """Stages each change; one that is refused learns it at once.
@@ -103,28 +122,49 @@ class Staged:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
                 pending.error = error
 
+    def prepare(self) -> None:
+        """Makes what is told once the lines are durable; they are being written meanwhile."""
+        self._take_in()
+        document = self._author.id
+        if not is_public(document):
+            return
+        self.open_segment = self._author.look_at_feed()
+        for action, at, tx_id, now in self._untold:
+            version = None if action == "delete" else at.version
+            summary = None if action == "delete" else at.summary
+            line = feed.encode(document, action, at.seq, version, tx_id, now, summary=summary)
+            self.told.append(line)
+
     def settle(self) -> None:
         """The lines are durable: tells every caller."""
-        for pending, commit in self._outcomes:
-            pending.result = commit
+        for pending in self._staged:
+            pending.result = pending.staged
 
     def fail(self, error: Exception) -> None:
         """The lines could not be written: tells every caller."""
-        for pending, _ in self._outcomes:
+        for pending in self._staged:
             pending.error = copy.copy(error)
+        self.lines.clear()
+        self._staged.clear()
+        self.repeated.clear()
 
     def _add(self, pending: Pending) -> None:
+        self._take_in()
         author = self._author
         if pending.tx_id is None:
-            pending.tx_id = self._make_id()  # kept: a group that is staged again commits it once
+            pending.tx_id = self._make_tx_id()  # kept: a group that is staged again commits it once
         tx_id = pending.tx_id
         if tx_id in author.recent:
             pending.result = duplicate(author.id, tx_id, author.recent[tx_id])
+            self.repeated.append(pending)
             return
         if tx_id in self.ids:
-            self._outcomes.append((pending, duplicate(author.id, tx_id, self.ids[tx_id])))
+            pending.staged = duplicate(author.id, tx_id, self.ids[tx_id])
+            self._staged.append(pending)
+            self.repeated.append(pending)
             return
-        check_expected(author.id, pending.expected, self.position.version)
+        if pending.expected is not None:
+            check_expected(author.id, pending.expected, self.position.version)
         operations = pending.change(self._head())
         at = self.position
         if not operations:
@@ -142,34 +182,26 @@ class Staged:
         author.check_size(len(line))
         if self._loaded:
             self._check_fit(operations)
-        version = f"{at.seq + 1}-{check:08x}"
-        after = at.after(author.id, version, operations)
-        told = self._told_line(after, operations, tx_id, now)
         # nothing fails from here on: what is staged is committed, and its caller told so
-        self.position = after
         self.check = check
         self.lines.append(line)
-        self.ids[tx_id] = version
-        self.told += told
         self._patches.append(operations)
-        self._outcomes.append((pending, Commit(at.seq + 1, version, tx_id)))
+        self._staged.append(pending)
+        self._last = tx_id, operations, now
 
-    def _told_line(
-        self, after: Position, operations: Patch, tx_id: str, now: str
-    ) -> tuple[bytes, ...]:
-        if not is_public(self._author.id):
-            return ()
-        exists = operations != record.DELETION
-        line = feed.encode(
-            self._author.id,
-            action_of(existed=self.position.version is not None, exists=exists),
-            after.seq,
-            after.version if exists else None,
-            tx_id,
-            now,
-            summary=after.summary if exists else None,
-        )
-        return (line,)
+    def _take_in(self) -> None:
+        """Moves the position behind the last line: as late as can be, see `prepare`."""
+        if self._last is None:
+            return
+        tx_id, operations, now = self._last
+        self._last = None
+        at = self.position
+        version = f"{at.seq + 1}-{self.check:08x}"
+        self.position = after = at.after(self._author.id, version, operations)
+        self.ids[tx_id] = version
+        action = action_of(existed=at.version is not None, exists=operations != record.DELETION)
+        self._untold.append((action, after, tx_id, now))
+        self._staged[-1].staged = Commit(after.seq, version, tx_id)
 
     def _head(self) -> Head:
         at = self.position

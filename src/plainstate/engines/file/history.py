@@ -196,7 +196,7 @@ class History:
                 data, check = history.encode(lines, previous=0, synced=durable)
                 self._make_folder()
                 self._file = HistoryFile.create(
-                    self._disk, self._folder, self._path, data, check, len(lines), sync=True
+                    self._disk, self._path, data, check, len(lines), sync=True
                 )
                 self._first_size = data.index(b"\n") + 1
             else:

@@ -215,7 +215,7 @@ class Housekeeping:
         if file.is_small:
             file.fold()
         with self._mutex:
-            self._access.to_fold[file.id] = Waiting(time.monotonic(), time.monotonic())
+            self._access.to_fold[file.id] = Waiting()
 
 
 def _told_line(version: str) -> ToldLine:

@@ -49,13 +49,23 @@ class LineFile(Generic[L]):
 
     @classmethod
     def create(
-        cls, disk: Disk, folder: str, path: str, data: bytes, check: int, lines: int, *, sync: bool
+        cls,
+        disk: Disk,
+        path: str,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        sync_name: bool = True,
     ) -> Self:
-        """Creates a file with its first lines."""
+        """Creates a file with its first lines; who syncs a later line counts on its name."""
         file = cls(disk, path, disk.fs.open_append(path, create=True))
+        folder = path.rpartition("/")[0]
         try:
             file.append(data, check, lines, sync=sync)
-            disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
+            if sync_name:
+                disk.fs.sync_folder(folder)
         except BaseException as error:
             file.close()
             try:
@@ -103,7 +113,16 @@ class LineFile(Generic[L]):
         self._disk.fs.sync(self._fd)
 
     def append(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Appends whole lines and makes them durable.
+        """Appends whole lines and makes them durable: `write`, then `confirm`."""
+        self.write(data, sync=sync)
+        self.confirm(len(data), check, lines, sync=sync)
+
+    def write(self, data: bytes, *, sync: bool) -> None:
+        """Writes whole lines, which count only once they are confirmed.
+
+        Args:
+            data: the lines.
+            sync: they will be made durable; the disk may begin at once.
 
         Raises:
             OSError: it failed and the journal is what it was.
@@ -118,12 +137,27 @@ class LineFile(Generic[L]):
                 raise unknown_outcome(self._shown, second) from error
             raise
         if sync:
+            self._disk.fs.begin_sync(self._fd, self.size, len(data))
+
+    def confirm(self, size: int, check: int, lines: int, *, sync: bool) -> None:
+        """Makes the lines that were just written durable, and counts them.
+
+        Args:
+            size: their bytes.
+            check: `sum` of the last one, as a number.
+            lines: how many.
+            sync: whether to wait until they are durable.
+
+        Raises:
+            OSError, OutcomeUnknownError: as in `write`.
+        """
+        if sync:
             try:
                 self._disk.fs.sync(self._fd)
             except OSError:
                 self.rewrite()
                 raise
-        self.size += len(data)
+        self.size += size
         self.check = check
         self._lines += lines
 

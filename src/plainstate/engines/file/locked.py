@@ -27,7 +27,7 @@ class LockedFile:
     def __init__(
         self,
         file: FileDocument,
-        errors: Callable[[], AbstractContextManager[None]],
+        errors: AbstractContextManager[None],
         release: Callable[[], None],
     ) -> None:
         self._file = file
@@ -79,7 +79,7 @@ class LockedFile:
             raise UsageError(
                 "the store was opened before fork()", hint="Open it anew in the child process."
             )
-        with self._errors():
+        with self._errors:
             try:
                 yield
             except BaseException:

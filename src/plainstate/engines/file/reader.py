@@ -134,12 +134,15 @@ class Reading(NamedTuple):
         snapshot: the snapshot file, `None` if there is none.
         records: the journal's, or the resting head alone.
         journal: whether there is a journal with an intact head.
+        lines: stamp of the journal, bytes of its intact lines, and `sum` of the last one; `None`
+            if there is none.
     """
 
     basis: Basis
     snapshot: FileSnapshot | None
     records: Sequence[Record]
     journal: bool
+    lines: tuple[tuple[int, int, int], int, int] | None = None
 
     def value(self, disk: Disk, document: DocumentId) -> Json:
         """Replays the document; `None` if it is absent."""
@@ -159,7 +162,6 @@ def read_document(disk: Disk, document: DocumentId, *, salvage: bool = False) ->
         DamagedError: a line that was acknowledged is not intact.
         StorageError: the document was replaced during every attempt.
     """
-    disk.check_folder(document.category)
     before = None
     for _ in range(_ATTEMPTS):
         reading, damage, seen = _attempt(disk, document)
@@ -183,9 +185,11 @@ def _attempt(
     journal_file = disk.read_file(journal_path)
     damage = None
     records: Sequence[Record] = []
+    lines = None
     if journal_file is not None:
         journal = parse(journal_file.data, path=disk.shown(journal_path))
         damage, records = journal.damage, journal.records
+        lines = journal_file.stamp, journal.size, journal.check
         check_records(records, document, disk.shown(journal_path))
     has_journal = bool(records)
     if not records:
@@ -204,7 +208,7 @@ def _attempt(
         stable = records == [read_resting(disk, document)]
     if not stable:
         return None, damage, seen
-    return Reading(basis, snapshot, records, has_journal), damage, seen
+    return Reading(basis, snapshot, records, has_journal, lines), damage, seen
 
 
 def _unchanged(disk: Disk, path: str, file: File | None, *, grown: bool) -> bool:

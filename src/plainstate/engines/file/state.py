@@ -45,6 +45,7 @@ class Services(msgspec.Struct, frozen=True):
     disk: Disk
     now: Callable[[], str]
     make_id: Callable[[], str]
+    make_tx_id: Callable[[], str]
     max_write_bytes: int
     feed: Feed
     history_bytes: int
@@ -64,6 +65,7 @@ class DocumentState:
     Inside:
         _head: the newest head: what the journal's last lines continue from.
         _lines_behind: transactions in the journal behind that head.
+        _has_earlier_lines: the journal has transactions before that head.
         _complete: all lines, if `catch_up` has just read the journal from its beginning.
         _unproven: a replacing head whose snapshot may not have taken effect.
         _verified: stamp of the snapshot file that was seen to match the head.
@@ -88,6 +90,7 @@ class DocumentState:
         self._history = History(self._disk, document, services.history_bytes, services.make_id)
         self._head = empty_head(document)
         self._lines_behind = 0
+        self._has_earlier_lines = False
         self._suspect = False
         self._names_durable = False
         self._complete: Sequence[Record] = []
@@ -140,6 +143,8 @@ class DocumentState:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
+            if not self._names_durable:
+                self.sync_folder()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""
@@ -181,6 +186,10 @@ class DocumentState:
             while len(self.recent) > RECENT_TX_IDS:
                 del self.recent[next(iter(self.recent))]
 
+    def look_at_feed(self) -> int:
+        """See `Feed.look`."""
+        return self._services.feed.look()
+
     def _read(self) -> Reading:
         return read_document(self._disk, self.id)
 
@@ -190,23 +199,53 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Appends lines, creating the journal before the first."""
+    def _write(
+        self, data: bytes, check: int, lines: int, *, sync: bool, sync_name: bool = True
+    ) -> None:
+        """Appends lines, creating the journal before the first; `sync_name`: durably."""
+        if not self._begin_write(data, sync=sync):
+            self._create(data, check, lines, sync=sync, sync_name=sync_name)
+        else:
+            self._end_write(len(data), check, lines, sync=sync)
+
+    def _begin_write(self, data: bytes, *, sync: bool) -> bool:
+        """Writes lines to the journal; `False`: there is none, see `_create`."""
+        if self._journal is None:
+            return False
         try:
-            if self._journal is not None:
-                self._journal.append(data, check, lines, sync=sync)
-                if sync and not self._names_durable:
-                    # whoever made these files may have died before syncing their names
-                    self.sync_folder()
-                return
-            folder = self._disk.make_folder(self.id.category)
+            self._journal.write(data, sync=sync)
+        except OutcomeUnknownError:
+            self._suspect = True
+            raise
+        return True
+
+    def _end_write(self, size: int, check: int, lines: int, *, sync: bool) -> None:
+        """Makes durable what `_begin_write` wrote."""
+        if self._journal is None:
+            raise AssertionError("a journal that was written to stays open until that is settled")
+        try:
+            self._journal.confirm(size, check, lines, sync=sync)
+            if sync and not self._names_durable:
+                # whoever made these files may have died before syncing their names
+                self.sync_folder()
+        except OutcomeUnknownError:
+            self._suspect = True
+            raise
+
+    def _create(
+        self, data: bytes, check: int, lines: int, *, sync: bool, sync_name: bool = True
+    ) -> None:
+        """Creates the journal with its first lines."""
+        try:
+            self._disk.make_folder(self.id.category)
             self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
             self._journal = JournalFile.create(
-                self._disk, folder, path, data, check, lines + 1, sync=sync
+                self._disk, path, data, check, lines + 1, sync=sync, sync_name=sync_name
             )
-            self._names_durable = self.has_journal = True
+            self._names_durable = sync_name
+            self.has_journal = True
         except OutcomeUnknownError:
             self._suspect = True
             raise

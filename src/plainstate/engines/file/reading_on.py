@@ -1,0 +1,117 @@
+"""Reading on from where a document was read before, without a lock.
+
+Only where lines were appended since: then nothing else needs to be looked at.  Whatever else
+happened to the files, they must be read anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from plainstate.core.record import HeadRecord, TransactionRecord, parse
+from plainstate.engines.file.disk import stamp_of
+from plainstate.engines.file.reader import read_resting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plainstate.core.record import Record
+    from plainstate.engines.file.disk import Disk
+    from plainstate.engines.file.reader import Reading
+    from plainstate.types import DocumentId
+
+__all__ = ["End", "end_of", "read_on"]
+
+
+class End(NamedTuple):
+    """Where a document was read to.
+
+    Attributes:
+        seq: number of its last transaction.
+        version: its version.
+        plain: stamp of its plain file, `None` if there was none.
+        journal: stamp of its journal, `None` if there was none.
+        size: bytes of the journal's intact lines.
+        check: `sum` of the last one.
+    """
+
+    seq: int
+    version: str
+    plain: tuple[int, int, int] | None
+    journal: tuple[int, int, int] | None = None
+    size: int = 0
+    check: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of both files."""
+        return self.size + (self.plain[0] if self.plain else 0)
+
+
+def end_of(reading: Reading) -> End | None:
+    """Where a reading ended; `None`: nothing is ever appended to that."""
+    basis, snapshot = reading.basis, reading.snapshot
+    if basis.kind != "clean" or basis.version is None or reading.journal != bool(reading.lines):
+        return None
+    plain = None if snapshot is None else snapshot.stamp
+    return End(basis.seq, basis.version, plain, *(reading.lines or ()))
+
+
+def read_on(
+    disk: Disk, document: DocumentId, end: End
+) -> tuple[Sequence[TransactionRecord], End] | None:
+    """The transactions behind `end`, and where they end; `None`: read the document anew."""
+    disk.check_folder(document.category)
+    journal = _stamp(disk, disk.journal(document))
+    records: Sequence[Record] = []
+    reached: End | None = end
+    if journal is None:
+        same = end.journal is None and read_resting(disk, document).version == end.version
+    elif journal == end.journal:
+        same = True
+    else:
+        records, reached = _new_lines(disk, document, end)
+        same = reached is not None and _inode(_stamp(disk, disk.journal(document))) == _inode(
+            reached.journal
+        )
+    if not same or reached is None or _stamp(disk, disk.snapshot(document)) != end.plain:
+        return None
+    added = [one for one in records if isinstance(one, TransactionRecord) and not one.deletes]
+    return (added, reached) if len(added) == len(records) else None
+
+
+def _new_lines(disk: Disk, document: DocumentId, end: End) -> tuple[Sequence[Record], End | None]:
+    """The lines that the journal has got, and where they end, if they continue `end`."""
+    path = disk.journal(document)
+    file = disk.read_file(path, since=end.size)
+    if file is None or _inode(end.journal) not in (None, file.stamp[1]):
+        return [], None
+    journal = parse(file.data, path=disk.shown(path), previous=end.check)
+    records: Sequence[Record] = journal.records
+    if not records or journal.torn or journal.damage:  # none at all: it became shorter
+        return [], None
+    if end.journal is None:
+        if not _continues(records[0], end):
+            return [], None
+        records = records[1:]
+    seq, version = (records[-1].seq, str(records[-1].version)) if records else end[:2]
+    size = end.size + journal.size
+    return records, End(seq, version, end.plain, file.stamp, size, journal.check)
+
+
+def _continues(record: Record, end: End) -> bool:
+    """Whether a new journal begins where a document at rest was."""
+    head = record if isinstance(record, HeadRecord) else None
+    if head is None:
+        return False
+    plain = None if head.snapshot is None else head.snapshot.stamp
+    return (head.seq, head.version, plain) == end[:3]
+
+
+def _stamp(disk: Disk, path: str) -> tuple[int, int, int] | None:
+    status = disk.fs.stat(path)
+    return None if status is None else stamp_of(status)
+
+
+def _inode(stamp: tuple[int, int, int] | None) -> int | None:
+    return None if stamp is None else stamp[1]
