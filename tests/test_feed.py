@@ -5,12 +5,13 @@ import os
 import shutil
 import threading
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 import plainstate.engines.file.feed as feed_module
+from plainstate.engines.file import watching
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
 from plainstate.errors import CursorExpiredError, InvalidCursorError, PatchFailedError
@@ -159,6 +160,38 @@ def fill(engine: FileEngine, count: int) -> None:
 
 def follow_as(engine: FileEngine, name: str, cursor: str) -> None:
     engine.replace(DocumentId(f"{SYSTEM}/followers", name), {"cursor": cursor, "time": ""})
+
+
+def test_who_asks_again_at_the_end_opens_nothing(tmp_path, monkeypatch):
+    with closing(open_engine(tmp_path)) as engine, closing(open_engine(tmp_path)) as other:
+        other.append(X, adding("1"))
+        cursor = engine.changes(None, limit=7, for_index=True).cursor
+        opened: list[str] = []
+        open_read = PosixFileSystem.open_read
+
+        def watched(fs: PosixFileSystem, path: str) -> int:
+            opened.append(path)
+            return open_read(fs, path)
+
+        monkeypatch.setattr(PosixFileSystem, "open_read", watched)
+        page = engine.changes(cursor, limit=7)
+        assert (page.changes, page.cursor, page.gap, opened) == ([], cursor, False, [])
+        other.append(Y, adding("2"))
+        assert [change.document for change in engine.changes(cursor, limit=7)] == [Y]
+        engine.changes(cursor, limit=7, durable=True)  # it was not asked for before
+        assert opened
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_who_asks_again_at_the_end_of_what_became_a_full_segment_goes_on(tmp_path):
+    with closing(open_engine(tmp_path)) as engine, closing(open_engine(tmp_path)) as other:
+        cursor = None
+        for number in range(30):
+            other.append(X, adding(str(number)))
+            page = engine.changes(cursor, limit=7)
+            assert [change.seq for change in page] == [number + 1]
+            cursor = page.cursor
+            assert engine.changes(cursor, limit=7).changes == []
 
 
 @pytest.mark.usefixtures("_bounded")
@@ -363,6 +396,26 @@ def test_edits_by_hand(engine, tmp_path, journal):
     assert changes[-1].action == "update"
     assert changes[-1].version == engine.read(X).version
     assert {one.seq for one in changes} == set(range(1, changes[-1].seq + 1))
+
+
+def test_an_index_does_not_watch_a_large_folder_in_the_first_moments(tmp_path, monkeypatch):
+    """A process that lists once would pay for it when it closes the store; who follows waits."""
+    monkeypatch.setattr(watching, "_LARGE_FOLDER_BYTES", 0)
+    monkeypatch.setattr(watching, "_SETTLED_S", 60)
+    with closing(open_engine(tmp_path)) as engine:
+        engine.append(X, adding("1"))
+        engine.checkpoint()
+        begun: list[PosixFileSystem] = []
+        notifier = PosixFileSystem.notifier
+        monkeypatch.setattr(
+            PosixFileSystem, "notifier", lambda fs: (begun.append(fs), notifier(fs))[1]
+        )
+        cursor = engine.changes(LATEST, limit=1, for_index=True).cursor
+        assert not begun
+        assert engine.changes(cursor, limit=1).edits_missed  # what was changed before it watched
+        assert begun
+        (tmp_path / "c" / "x.json").write_text("[1, 2, 3]")
+        assert [change.action for change in engine.changes(cursor, limit=7)] == ["edit"]
 
 
 def test_files_that_come_and_go_by_hand(engine, tmp_path):

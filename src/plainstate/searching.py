@@ -66,7 +66,7 @@ class SearchMethods:
             newest_first=newest_first,
             include_damaged=include_damaged,
         )
-        return [_summary(row) for row in rows]
+        return _summaries(rows)
 
     def count_sessions(self, *, user_id: str | None = None) -> int:
         """How many sessions `list_sessions` would list.
@@ -185,19 +185,24 @@ class SearchMethods:
         return self._index.rebuild(progress)
 
 
-def _summary(row: SessionRow) -> SessionSummary:
-    return SessionSummary(
-        id=row.name,
-        user_id=row.user_id or "",
-        message_count=row.messages or 0,
-        created_at=None if row.created is None else times.to_datetime(row.created * 1000),
-        updated_at=None if row.age is None else times.to_datetime(-row.age * 1000),
-        title=row.title,
-        preview=row.preview or "",
-        active_seed_id=row.active_seed_id,
-        damaged=row.damaged,
-        cursor=row.cursor,
-    )
+def _summaries(rows: list[SessionRow]) -> list[SessionSummary]:
+    from plainstate.index.catalog import cursor_of
+
+    return [
+        SessionSummary(
+            name,
+            user_id or "",
+            messages or 0,
+            None if created is None else times.to_datetime(created * 1000),
+            None if age is None else times.to_datetime(-age * 1000),
+            title,
+            preview or "",
+            active_seed_id,
+            damaged,
+            cursor_of(age, name),
+        )
+        for name, user_id, messages, created, age, title, preview, active_seed_id, damaged in rows
+    ]
 
 
 def _limit(limit: int | None) -> int | None:

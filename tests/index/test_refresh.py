@@ -87,7 +87,7 @@ def test_a_row_that_is_ahead_of_the_feed_stays_there():
         told.tell = lambda _: ChangePage([], "1")
         store.append_user_message("a", "2")
         store.append_user_message("a", "3")
-        refresh, _ = store._index._working_parts()
+        refresh = store._index._refresh()
         refresh.scan(store._index._open())
         assert listed(store)[0][2] == 3
         told.tell = lambda changes: changes(limit=1)  # the older of the two, and no more
@@ -155,7 +155,7 @@ def test_what_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
         at = store._index._open().cursor
         path.write_text(path.read_text().replace("ada", "bob"))
         told.settles = False
-        refresh, _ = store._index._working_parts()
+        refresh = store._index._refresh()
         refresh.scan(store._index._open())
         refresh.scan(store._index._open())
         assert told.noticed == [("a", before.version)] * 2
@@ -172,7 +172,7 @@ def test_a_commit_during_a_scan_is_no_edit(folder: Path):
         store.append_user_message("a", "1", user_id="ada")
         store.list_sessions()
         told.meanwhile = lambda: store.append_user_message("a", "2")
-        refresh, _ = store._index._working_parts()
+        refresh = store._index._refresh()
         refresh.scan(store._index._open())
         assert told.noticed == []
         agrees(store)
@@ -185,7 +185,7 @@ def test_missed_edits_start_another_scan(folder: Path):
         store.list_sessions()
         assert store._index._scanned.wait(10)
         scans: list[object] = []
-        refresh, _ = store._index._working_parts()
+        refresh = store._index._refresh()
         scan = refresh.scan
         refresh.scan = lambda *args, **options: (scans.append(1), scan(*args, **options))[1]
 
@@ -214,7 +214,7 @@ def test_a_session_that_ended_while_a_scan_read_it_is_not_listed(folder: Path, m
         other.append_user_message("kept", "1", user_id="ada")
         assert len(store.list_sessions()) == 1
         scanned(store)
-        refresh, _ = store._index._working_parts()
+        refresh = store._index._refresh()
         catch_up, look = refresh.catch_up, refresh.look
 
         def created_behind_it(database: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_search_never_gives_a_user_what_became_another_ones(folder: Path, monk
         other.append_user_message("a", "train", user_id="ada")
         assert len(store.search("train", user_id="ada")) == 1
         other.append_user_message("a", "train again")
-        _, search = store._index._working_parts()
+        search = store._index._search()
         read = search._read
 
         def after_it_changed_hands(*arguments: Any) -> Any:
@@ -264,7 +264,7 @@ def test_words_that_are_still_to_be_filed_anew_are_nobodys(folder: Path, monkeyp
     with open_store(folder) as other, open_store(folder) as store:
         other.append_user_message("a", "train", user_id="ada")
         assert len(store.search("train", user_id="ada")) == 1
-        _, search = store._index._working_parts()
+        search = store._index._search()
         catch_up = search.catch_up
 
         def before_it_changed_hands(*arguments: Any) -> None:
@@ -310,7 +310,7 @@ def test_a_commit_that_was_read_before_it_was_told_is_still_told(folder: Path, l
 
         def cut_back(changes: Callable[..., ChangePage]) -> ChangePage:
             told.tell = None
-            page = changes()
+            page = changes(for_index=False)
             first = msgspec.structs.replace(page.changes[0], summary=None)
             return ChangePage([first], page.cursor)
 
@@ -327,7 +327,7 @@ def test_what_a_scan_tells_is_durable_before_a_row_holds_it(folder: Path):
     with store:
         before = store.save_json("docs", "a", {"n": 1}).version
         store.reindex()
-        database, (refresh, _) = store._index._open(), store._index._working_parts()
+        database, refresh = store._index._open(), store._index._refresh()
         (folder / "docs" / "a.json").write_text('{"n": 2}')
         told.noticed.clear()
         rows: list[str] = []

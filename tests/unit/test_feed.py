@@ -63,6 +63,30 @@ def check_places(data: bytes, lines: feed.Lines) -> None:
         assert behind.end == lines.end
 
 
+def test_of_each_document_only_the_newest_line_may_be_asked_for():
+    data = WHOLE + LINES[0] + LATER + b"rubbish\n"
+    found: feed.Found = {}
+    end, gap = feed.gather(data, Cursor(1), found, 100, newest_only=True)
+    changes, foreign = feed.decode(found)
+    every = read(data)
+    newest = {change.document: change for change in every.changes}
+    assert changes == [change for change in every.changes if change is newest[change.document]]
+    assert len(changes) == 4 < len(every.changes)
+    assert (end, gap, foreign) == (every.end, True, False)
+
+
+def test_a_page_of_newest_lines_ends_before_a_document_too_many():
+    data = LINES[0] + LINES[1] + LATER + LINES[2]
+    found: feed.Found = {}
+    end, _ = feed.gather(data, Cursor(1), found, 2, newest_only=True)
+    assert end == Cursor(1, len(data) - len(LINES[2]), LATER[-11:-3].decode())
+    changes, _ = feed.decode(found)
+    assert [change.seq for change in changes] == [1, 2]
+    end, _ = feed.gather(data[end.offset :], end, found, 3, newest_only=True)
+    assert end.offset == len(data)
+    assert len(found) == 3
+
+
 def test_what_is_written_is_read():
     lines = read(WHOLE)
     assert len(lines.changes) == len(LINES)

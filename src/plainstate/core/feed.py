@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -20,10 +20,13 @@ from plainstate.types import ABSENT, Action, Change, DocumentId, Json, Kind
 __all__ = [
     "MARK_LENGTH",
     "Cursor",
+    "Found",
     "Lines",
     "bad_lines",
+    "decode",
     "encode",
     "follower_cursor",
+    "gather",
     "last_version",
     "mark",
     "parse",
@@ -31,6 +34,9 @@ __all__ = [
 
 _SUM_LENGTH: Final = len(',"sum":"00000000"}')
 _BEGINNING: Final = b'{"document":'
+_ACTION: Final = b'","action":"'
+"""Behind the document and its kind; not in a text, where a backslash is before each quote."""
+
 _SUM: Final = re.compile(rb'[0-9a-f]{8}"}\n')
 MARK_LENGTH: Final = 11
 """Bytes at the end of a line that tell it from another one."""
@@ -109,6 +115,10 @@ def follower_cursor(file: bytes) -> Cursor | None:
         return None
 
 
+Found: TypeAlias = dict[object, tuple[bytes, int, int]]
+"""Intact lines, each with its segment and the offset behind it."""
+
+
 class Lines(NamedTuple):
     """What a part of a segment tells.
 
@@ -164,27 +174,52 @@ def parse(data: bytes, start: Cursor, limit: int) -> Lines:
 
     Cost: one CRC and one decode a line.
     """
-    found: list[tuple[bytes, Cursor]] = []
-    offset, check, gap = start.offset, start.sum, False
+    found: Found = {}
+    end, gap = gather(data, start, found, limit)
+    changes, foreign = decode(found)
+    return Lines(changes, end, gap or foreign)
+
+
+def gather(
+    data: bytes, start: Cursor, found: Found, limit: int, *, newest_only: bool = False
+) -> tuple[Cursor, bool]:
+    """Adds whole lines to those that were found, without decoding them.
+
+    Args:
+        data: bytes of the segment behind `start`, up to the end of a line.
+        start: where they begin.
+        found: lines, each under what it must be the newest of; in the order of the feed.
+        limit: of `found`; a line that would exceed it ends the part.
+        newest_only: of each document, keep only the newest line.
+
+    Returns:
+        The cursor behind the part, and whether a bad line, or a part of one, was skipped.
+
+    Cost: one CRC a line.
+    """
+    offset, last, gap = start.offset, b"", False
     for line in data.split(b"\n")[:-1]:
-        if len(found) == limit:
-            break
-        offset += len(line) + 1
-        check = mark(line[-10:] + b"\n")
-        intact: bytes | None = line
-        if not _is_intact(line):
-            gap = True
-            intact = _behind_a_part(line)
+        intact = line if _is_intact(line) else _behind_a_part(line)
+        end = offset + len(line) + 1
         if intact is not None:
-            found.append((intact, Cursor(start.segment, offset, check)))
-    end = Cursor(start.segment, offset, check)
+            subject = intact[: intact.find(_ACTION)] if newest_only else (start.segment, end)
+            if found.pop(subject, None) is None and len(found) >= limit:
+                break
+            found[subject] = intact, start.segment, end
+        gap = gap or intact is not line
+        offset, last = end, line
+    at_sum = start.sum if offset == start.offset else mark(last[-10:] + b"\n")
+    return Cursor(start.segment, offset, at_sum), gap
+
+
+def decode(found: Found) -> tuple[list[Change], bool]:
+    """The changes that lines tell, and whether some of these were passed over: a newer writer's."""
     try:
-        lines = _decode_lines(b"\n".join(line for line, _ in found)) if found else []
-        changes = [_change(line, at) for line, (_, at) in zip(lines, found, strict=True)]
+        lines = _decode_lines(b"\n".join(line for line, _, _ in found.values())) if found else []
+        changes = [_change(one, *at) for one, at in zip(lines, found.values(), strict=True)]
     except (msgspec.ValidationError, msgspec.DecodeError):
-        changes, foreign = _one_by_one(found)
-        gap = gap or foreign
-    return Lines(changes, end, gap)
+        return _one_by_one(found)
+    return changes, False
 
 
 def bad_lines(data: bytes) -> list[int]:
@@ -206,7 +241,7 @@ def _tells(line: bytes) -> bool:
     if intact is None:
         return False
     try:
-        _change(_decode(intact), Cursor(0))
+        _change(_decode(intact), intact, 0, 0)
     except (msgspec.ValidationError, msgspec.DecodeError):
         return False
     return True
@@ -256,19 +291,19 @@ def _behind_a_part(line: bytes) -> bytes | None:
     return line[at:] if at > 0 and _is_intact(line[at:]) else None
 
 
-def _one_by_one(found: list[tuple[bytes, Cursor]]) -> tuple[list[Change], bool]:
+def _one_by_one(found: Found) -> tuple[list[Change], bool]:
     changes, foreign = [], False
-    for line, at in found:
+    for at in found.values():
         try:
-            changes.append(_change(_decode(line), at))
+            changes.append(_change(_decode(at[0]), *at))
         except (msgspec.ValidationError, msgspec.DecodeError):
-            foreign = True  # a newer writer's
+            foreign = True
     return changes, foreign
 
 
-def _change(line: _Line, at: Cursor) -> Change:
+def _change(line: _Line, source: bytes, segment: int, end: int) -> Change:
     return Change(
-        cursor=str(at),
+        cursor=f"{segment}-{end}-{source[-10:-2].decode()}",
         document=_document(line.document, line.kind),
         action=line.action,
         seq=line.seq,
@@ -280,7 +315,6 @@ def _change(line: _Line, at: Cursor) -> Change:
     )
 
 
-@lru_cache(maxsize=1024)
 def _document(text: str, kind: Kind) -> DocumentId:
     """The document of a line; whoever follows may use its name as a path.
 
@@ -289,6 +323,9 @@ def _document(text: str, kind: Kind) -> DocumentId:
     """
     category, _, name = text.rpartition("/")
     try:
-        return DocumentId(names.check_category(category), names.check_name(name), kind)
+        return DocumentId(_check_category(category), names.check_name(name), kind)
     except InvalidNameError as error:
         raise msgspec.ValidationError(error.message) from error
+
+
+_check_category = lru_cache(maxsize=64)(names.check_category)

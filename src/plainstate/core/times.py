@@ -18,6 +18,7 @@ __all__ = ["format", "from_datetime", "is_later", "is_usual", "parse", "to_datet
 
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)  # naive arithmetic is faster, and UTC has no gaps
+_MICROSECOND: Final = timedelta(microseconds=1)  # its products are exact, and made faster
 _NS_PER_S: Final = 1_000_000_000
 _USUAL_END: Final = len("2026-01-01T00:00:00.000000")
 
@@ -132,7 +133,7 @@ def to_datetime(ns: int) -> datetime:
         '1970-01-01T00:00:00.000001+00:00'
     """
     try:
-        return _EPOCH_UTC + timedelta(microseconds=ns // 1000)
+        return _EPOCH_UTC + _MICROSECOND * (ns // 1000)
     except OverflowError:
         raise _out_of_range(ns) from None
 

@@ -265,7 +265,13 @@ class Engine(Protocol):
         """
 
     def changes(
-        self, since: str | None, *, limit: int, timeout_s: float = 0, durable: bool = False
+        self,
+        since: str | None,
+        *,
+        limit: int,
+        timeout_s: float = 0,
+        durable: bool = False,
+        for_index: bool = False,
     ) -> ChangePage:
         """What the change feed tells behind a cursor: every commit of every process at
         least once, in order per document.  Of system documents it tells nothing.
@@ -276,6 +282,9 @@ class Engine(Protocol):
             limit: at most so many, 1 or more.
             timeout_s: how long to wait where there are none.
             durable: tell nothing that a power cut could still take away from the feed.
+            for_index: the caller needs the newest change of each document only, the others on
+                the page may be left out; and it soon looks at every document, so that edits by
+                hand need not be waited for from the first moment on.
 
         Raises:
             CursorExpiredError: some changes behind the cursor are no longer kept.

@@ -230,6 +230,7 @@ class MemoryEngine:
         limit: int,
         timeout_s: float = 0,
         durable: bool = False,  # noqa: ARG002 - memory has no power cuts
+        for_index: bool = False,  # noqa: ARG002 - all are at hand
     ) -> ChangePage:
         self._check_open()
         with self._mutex:

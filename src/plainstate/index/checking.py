@@ -6,11 +6,10 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from plainstate.core.findings import finding
 from plainstate.index import catalog
-from plainstate.index.database import existing, is_ours, remove
+from plainstate.index.database import existing, is_ours, remove, uri_of
 from plainstate.types import DocumentId, is_public
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class IndexCheck:
         how = "mode=ro" if has_log else "immutable=1"
         try:
             connection = sqlite3.connect(
-                f"file:{quote(self._path)}?{how}", isolation_level=None, uri=True
+                f"{uri_of(self._path)}?{how}", isolation_level=None, uri=True
             )
             try:
                 (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -14,7 +14,6 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from plainstate.core.ids import IdMaker
 from plainstate.errors import StorageError
@@ -32,6 +31,7 @@ __all__ = [
     "is_ours",
     "open_in",
     "remove",
+    "uri_of",
 ]
 
 _PREFIX: Final = f"index-{SCHEMA}-"
@@ -39,6 +39,9 @@ _SUFFIX: Final = ".sqlite"
 _NEW: Final = ".new"
 _BUSY_S: Final = 60.0
 """Others write for milliseconds; only a stopped process holds the file so long."""
+
+_CACHE_KIB: Final = 16 * 1024
+"""At most: so much changes where very many documents did."""
 
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _MARKS: Final = 2**31 - 1
@@ -192,7 +195,7 @@ class Database:
 def boot_id() -> str:
     """Names this run of the operating system, "" where it does not say; random(4)."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""
@@ -307,13 +310,19 @@ def _files(path: str) -> list[str]:
 
 def _connect(path: str) -> sqlite3.Connection:
     # by URI, because plainly SQLite would create a file that somebody has just deleted
-    place = path if path == ":memory:" else f"file:{quote(path)}?mode=rw"
+    place = path if path == ":memory:" else f"{uri_of(path)}?mode=rw"
     connection = sqlite3.connect(
         place, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, uri=True
     )
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
+
+
+def uri_of(path: str) -> str:
+    """A path as SQLite's URI for it; https://www.sqlite.org/uri.html, 3.1."""
+    return "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _add_words(connection: sqlite3.Connection) -> bool:

@@ -85,7 +85,8 @@ class Index:
         self._opening = threading.Lock()
         self._database: Database | None = None
         self._has_no_place = False
-        self._parts: tuple[Refresh, Search] | None = None
+        self._refreshing: Refresh | None = None
+        self._searching: Search | None = None
         self._closed = threading.Event()
         self._asked = False
         self._hurry = threading.Event()
@@ -169,7 +170,7 @@ class Index:
         """The texts that fit best; arguments as of `StateStore.search`."""
 
         def find(database: Database) -> list[SearchHit]:
-            _, search = self._working_parts()
+            search = self._search()
             search.catch_up(database)
             return search.find(database, text, category=category, user_id=user_id, limit=limit)
 
@@ -213,7 +214,7 @@ class Index:
 
         def renew(database: Database) -> int:
             nonlocal total
-            refresh, _ = self._working_parts()
+            refresh = self._refresh()
             # the old one still knows what was changed behind the store's back, and tells it
             count = refresh.scan(database)
             total = max(total, 2 * count)
@@ -227,10 +228,9 @@ class Index:
                 progress(count, max(total, 2 * count))
 
         def build(database: Database) -> int:
-            refresh, search = self._working_parts()
-            count = refresh.scan(database, progress=listed)
+            count = self._refresh().scan(database, progress=listed)
             if database.has_words:
-                search.catch_up(
+                self._search().catch_up(
                     database,
                     lambda done: (
                         None
@@ -287,7 +287,7 @@ class Index:
         ) from failure
 
     def _freshen(self, database: Database) -> None:
-        refresh, _ = self._working_parts()
+        refresh = self._refresh()
         self.start()
         if self._thread is not None and not self._asked:
             self._asked = True
@@ -341,15 +341,21 @@ class Index:
         # in memory, because there was no folder: is there one by now?
         return not self._has_no_place and self.folder is not None and os.path.isdir(self.folder)
 
-    def _working_parts(self) -> tuple[Refresh, Search]:
-        """Made with the first question: opening a store need not load them."""
+    # Made with the first question, or search: opening a store, or a list, need not load them.
+
+    def _refresh(self) -> Refresh:
         from plainstate.index.refresh import Refresh
+
+        if self._refreshing is None:
+            self._refreshing = Refresh(self._engine, self._describe, self._closed.is_set)
+        return self._refreshing
+
+    def _search(self) -> Search:
         from plainstate.index.search import Search
 
-        if self._parts is None:
-            refresh = Refresh(self._engine, self._describe, self._closed.is_set)
-            self._parts = refresh, Search(self._engine, refresh, self._closed.is_set)
-        return self._parts
+        if self._searching is None:
+            self._searching = Search(self._engine, self._refresh(), self._closed.is_set)
+        return self._searching
 
     def _scan_behind(self) -> None:
         self._hurry.wait(_DELAY_S)
@@ -367,11 +373,15 @@ class Index:
 
         if self._closed.is_set():
             return
-        refresh, _ = self._working_parts()
+        refresh = self._refresh()
         try:
-            refresh.scan(self._open(), pause=lambda: time.sleep(_PAUSE_S))
+            refresh.scan(self._open(), pause=self._pause)
         except (BrokenError, GoneError, UnusableError, Stopped):
             return  # the next question meets the same, and knows what to do
+
+    def _pause(self) -> None:
+        if not self._hurry.is_set():  # somebody waits for it
+            time.sleep(_PAUSE_S)
 
     def _check_open(self) -> None:
         if self._closed.is_set():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from hashlib import blake2b
 from itertools import islice
 from typing import Final
@@ -24,7 +25,7 @@ _BEFORE: Final = 50
 """Characters shown before the first hit."""
 
 # Han, kana, Hangul, Bopomofo, Yi; Thai, Lao, Tibetan, Myanmar, Khmer and their extensions.
-_ALONE: Final = re.compile(
+_ALONE: Final = (
     r"[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u2e80-\u303f"
     r"\u3040-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f\ua9e0-\ua9ff\uaa60-\uaadf"
     r"\uac00-\ud7ff\uf900-\ufaff\U00016fe0-\U00018d8f\U0001aff0-\U0001b2ff\U00020000-\U0003fffd]"
@@ -63,7 +64,7 @@ def spread(text: str) -> str:
     if text.isascii():
         return text.replace("\0", " ")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _ALONE.sub(r" \g<0> ", _VARIATION.sub("", folded)).replace("\0", " ")
+    return _alone().sub(r" \g<0> ", _VARIATION.sub("", folded)).replace("\0", " ")
 
 
 def scope(kind: str, value: str) -> str:
@@ -98,9 +99,19 @@ def _pattern(words: str, *, is_prefix: bool) -> re.Pattern[str]:
     parts = _WORD.findall(fold(words))
     if not parts:
         return re.compile(r"(?!)")
-    begin = "" if _ALONE.match(parts[0]) else r"(?<![^\W_])"
-    end = "" if _ALONE.match(parts[-1]) else r"[^\W_]*" if is_prefix else r"(?![^\W_])"
+    begin = "" if _stands_alone(parts[0]) else r"(?<![^\W_])"
+    end = "" if _stands_alone(parts[-1]) else r"[^\W_]*" if is_prefix else r"(?![^\W_])"
     return re.compile(begin + r"[\W_]*".join(map(re.escape, parts)) + end)
+
+
+@cache
+def _alone() -> re.Pattern[str]:
+    # with its first use: it takes 2 ms, and most texts are ASCII
+    return re.compile(_ALONE)
+
+
+def _stands_alone(word: str) -> bool:
+    return not word.isascii() and _alone().match(word) is not None
 
 
 def fold(text: str) -> str:

@@ -10,11 +10,12 @@ from plainstate.core.summary import is_session
 from plainstate.errors import (
     CursorExpiredError,
     InvalidCursorError,
+    InvalidValueError,
     PlainstateError,
     UsageError,
 )
 from plainstate.index import catalog
-from plainstate.index.catalog import Found, Known
+from plainstate.index.catalog import NO_FACTS, Facts, Found, Known
 from plainstate.types import ABSENT, LATEST, Change, ChangePage, DocumentId, State
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Refresh", "Stopped"]
 
-_PAGE: Final = 4000
-"""Changes of one transaction: few enough for others to get in between, and so many that the many
-changes of a busy document are mostly taken in as one."""
+_PAGE: Final = 20_000
+"""Changed documents of one transaction: it takes half a second at most, so that others get in
+between, and a page of the index is written once for many of them."""
 
 _CHUNK: Final = 500
 """Documents of a scan that are looked up together."""
@@ -63,7 +64,7 @@ class Refresh:
         self._describe = describe
         self._stop = stop
         self._scanning = threading.Lock()
-        self._asking = threading.Lock()
+        self._catching_up = threading.Lock()
 
     def freshen(self, database: Database) -> None:
         """Afterwards the rows are as new as the last commit that was acknowledged before."""
@@ -79,16 +80,19 @@ class Refresh:
 
         Cost: where that is nothing, one look at the feed and none at the index.
         """
-        while True:
-            start = database.cursor
-            page, is_whole = self._changes(database, start)
-            if page.edits_missed:
-                self.edits_missed.set()
-            if is_whole and page.cursor == start:
-                return
-            applied = self._apply(database, start, page, is_whole=is_whole)
-            if applied and len(page) < _PAGE:
-                return
+        # One thread at a time: the first may have to complete the feed for a writer that was
+        # killed, and the second would not see what is still being told; nor would two be faster.
+        with self._catching_up:
+            while True:
+                start = database.cursor
+                page, is_whole = self._changes(database, start)
+                if page.edits_missed:
+                    self.edits_missed.set()
+                if is_whole and page.cursor == start:
+                    return
+                applied = self._apply(database, start, page, is_whole=is_whole)
+                if applied and len(page) < _PAGE:
+                    return
 
     def _changes(self, database: Database, start: str | None) -> tuple[ChangePage, bool]:
         """A page of the feed, and whether it tells everything since `start`."""
@@ -105,37 +109,40 @@ class Refresh:
         return page, False
 
     def _ask(self, database: Database, since: str | None) -> ChangePage:
-        # One thread at a time: the first may have to complete the feed for a writer that was
-        # killed, and the second would not see what is still being told.
-        with self._asking:
-            # Others go on from where this handle has read to, also after a power cut.
-            return self._engine.changes(since, limit=_PAGE, durable=database.path is not None)
+        durable = database.path is not None  # others go on from here, also after a power cut
+        return self._engine.changes(since, limit=_PAGE, durable=durable, for_index=True)
 
     def _apply(
         self, database: Database, start: str | None, page: ChangePage, *, is_whole: bool
     ) -> bool:
         """Takes in a page; tells whether it did, and not another handle before."""
         last = {change.document: change for change in page}  # one a document, the newest
-        found = {
-            document: self.look(document)
-            for document, change in last.items()
-            if not _tells_all(change)
-        }
+        told = {document: _told(change) for document, change in last.items()}
+        found = {document: self.look(document) for document in last if told[document] is None}
         with database.writing() as connection:
             (stored,) = connection.execute("SELECT cursor FROM feed").fetchone()
             if stored != start:  # another handle was faster: go on from where it is
                 database.cursor = stored
                 return False
             rows = catalog.known(connection, last)
+            going_on = []
             for document, change in last.items():
                 row = rows.get(document)
                 if document not in found and _is_doubtful(change, row):
                     found[document] = self.look(document)
+                facts = told[document] or NO_FACTS
                 if document in found:
                     _take_in(connection, document, row, found[document], None)
                     _leave_untold(connection, change, found[document])
-                elif row is None or change.version is None or row.version != change.version:
-                    _follow(connection, change, row)
+                elif row is None or change.version is None:
+                    _follow(connection, change, row, facts)
+                elif row.version == change.version:
+                    continue
+                elif catalog.goes_on(row, change, facts):
+                    going_on.append((row, change, facts))
+                else:
+                    _follow(connection, change, row, facts)
+            catalog.advance(connection, going_on)
             connection.execute(
                 "UPDATE feed SET cursor = ?, demanded = demanded + ?",
                 (page.cursor, not is_whole),
@@ -202,7 +209,7 @@ class Refresh:
             state = self._engine.read(document)
             if state is None or not is_session(document):
                 return Found(state)
-            return Found(state, self._describe(document, state))
+            return Found(state, catalog.facts_of(self._describe(document, state)))
         except UsageError:  # the store is closed
             raise
         except PlainstateError as error:
@@ -278,13 +285,18 @@ def is_complete(database: Database) -> bool:
     return bool(complete)
 
 
-def _tells_all(change: Change) -> bool:
-    """Whether a change tells all that its document's row holds."""
+def _told(change: Change) -> Facts | None:
+    """What a change tells of its document; `None`: not all that a row holds."""
     if change.action == "edit":
-        return False
+        return None
     if change.action == "delete" or not is_session(change.document):
-        return True
-    return change.summary is not None and catalog.usable(change.summary)
+        return NO_FACTS
+    if not change.summary or change.summary.get("odd"):  # only the whole session tells
+        return None
+    try:
+        return catalog.facts_of(change.summary)
+    except InvalidValueError:
+        return None
 
 
 def _is_doubtful(change: Change, row: Known | None) -> bool:
@@ -294,10 +306,11 @@ def _is_doubtful(change: Change, row: Known | None) -> bool:
     return change.seq <= row.seq
 
 
-def _follow(connection: sqlite3.Connection, change: Change, row: Known | None) -> None:
+def _follow(
+    connection: sqlite3.Connection, change: Change, row: Known | None, facts: Facts
+) -> None:
     """Changes a row as the feed tells."""
     if change.version is not None:
-        facts = change.summary if is_session(change.document) else None
         catalog.store(
             connection,
             change.document,
@@ -318,7 +331,7 @@ def _leave_untold(connection: sqlite3.Connection, change: Change, found: Found) 
     if found.damaged is not None or found.version == change.version:
         return
     if found.is_absent:
-        _follow(connection, change, None)
+        _follow(connection, change, None, NO_FACTS)
     else:
         catalog.keep_version(connection, change.document, change.version)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["SCHEMA", "TABLES", "WORDS"]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Raise it with every change of the tables, of what they hold, or of how texts become words."""
 
 TABLES: Final = """
@@ -64,12 +64,13 @@ CREATE TRIGGER session_removed AFTER DELETE ON documents WHEN OLD.age IS NOT NUL
   UPDATE users SET count = count - 1 WHERE user_id = OLD.user_id;
   DELETE FROM users WHERE user_id = OLD.user_id AND count = 0;
 END;
-CREATE TRIGGER session_lost AFTER UPDATE ON documents
+-- Whatever makes a session healthy or not sets its owner as well.
+CREATE TRIGGER session_lost AFTER UPDATE OF user_id ON documents
   WHEN OLD.age IS NOT NULL AND (NEW.age IS NULL OR NEW.user_id <> OLD.user_id) BEGIN
   UPDATE users SET count = count - 1 WHERE user_id = OLD.user_id;
   DELETE FROM users WHERE user_id = OLD.user_id AND count = 0;
 END;
-CREATE TRIGGER session_won AFTER UPDATE ON documents
+CREATE TRIGGER session_won AFTER UPDATE OF user_id ON documents
   WHEN NEW.age IS NOT NULL AND (OLD.age IS NULL OR NEW.user_id <> OLD.user_id) BEGIN
   INSERT INTO users VALUES(NEW.user_id, 1) ON CONFLICT DO UPDATE SET count = count + 1;
 END;

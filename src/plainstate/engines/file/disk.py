@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from plainstate.errors import UnsafePathError
+from plainstate.errors import PlainstateError, UnsafePathError, storage_error
 from plainstate.limits import MAX_CATEGORY_PARTS
 from plainstate.types import DocumentId, Kind, is_public
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     from plainstate.fs.base import FileSystem
 
-__all__ = ["DEEPEST", "META", "SUFFIXES", "Disk", "File", "stamp_of"]
+__all__ = ["DEEPEST", "META", "SUFFIXES", "Disk", "Errors", "File", "stamp_of"]
 
 META: Final = ".plainstate"
 """The store's own folder under its base."""
@@ -283,3 +284,22 @@ class Disk:
         path = f"{folder}/{document.name}{suffix}l.{make_id()}"
         self.put(folder, path, data)
         return self.shown(path)
+
+
+class Errors:
+    """In `with`: gives every system error its place in the error tree."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError) and not isinstance(error, PlainstateError):
+            path = error.filename if isinstance(error.filename, str) else self._disk.base
+            raise storage_error(error, self._disk.shown(path)) from error

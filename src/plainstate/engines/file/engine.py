@@ -16,7 +16,7 @@ from plainstate.engines.base import Capabilities
 from plainstate.engines.file import layout, measuring
 from plainstate.engines.file.access import Access
 from plainstate.engines.file.background import Background
-from plainstate.engines.file.disk import Disk
+from plainstate.engines.file.disk import Disk, Errors
 from plainstate.engines.file.entries import closed_error
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Pending
@@ -33,9 +33,7 @@ from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
     NotFoundError,
-    PlainstateError,
     UsageError,
-    storage_error,
 )
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import (
@@ -50,7 +48,6 @@ from plainstate.types import LATEST, News, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     from plainstate.engines.base import Append, LockedDocument
     from plainstate.engines.file.reading_on import End
@@ -72,25 +69,6 @@ __all__ = ["FileEngine"]
 
 _LONGEST_WAIT_S: Final = 0.25
 """So soon a follower sees what a writer left that was killed."""
-
-
-class _Errors:
-    """In `with`: gives every system error its place in the error tree."""
-
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, OSError) and not isinstance(error, PlainstateError):
-            path = error.filename if isinstance(error.filename, str) else self._disk.base
-            raise storage_error(error, self._disk.shown(path)) from error
 
 
 class _Place:
@@ -147,7 +125,7 @@ class FileEngine:
         self._make_id = IdMaker(clock_ns, os.urandom)
         writer_id = self._make_id()
         self._disk = Disk(fs or PosixFileSystem(base), base, writer_id)
-        self._errors = _Errors(self._disk)
+        self._errors = Errors(self._disk)
         self._feed = Feed(self._disk)
         self.max_write_bytes = max_write_bytes
         kept = history_bytes if history == "keep" else 0
@@ -223,15 +201,21 @@ class FileEngine:
                 yield from layout.documents(self._disk, one)
 
     def changes(
-        self, since: str | None, *, limit: int, timeout_s: float = 0, durable: bool = False
+        self,
+        since: str | None,
+        *,
+        limit: int,
+        timeout_s: float = 0,
+        durable: bool = False,
+        for_index: bool = False,
     ) -> ChangePage:
         deadline = time.monotonic() + timeout_s
         while True:
             self._check_open()
             with self._errors:
-                complete = self._watching.look()
+                complete = self._watching.look(hurried=not for_index)
                 self._housekeeping.complete_feed()
-                page = self._feed.read(since, limit, durable=durable)
+                page = self._feed.read(since, limit, durable=durable, newest_only=for_index)
             if not complete:
                 page = structs.replace(page, edits_missed=True)
             left_s = deadline - time.monotonic()

@@ -15,6 +15,7 @@ import msgspec
 
 from plainstate.core import feed
 from plainstate.core.feed import Cursor
+from plainstate.engines.file.disk import stamp_of
 from plainstate.errors import CursorExpiredError
 from plainstate.limits import (
     FEED_BYTES,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from plainstate.engines.file.disk import Disk
-    from plainstate.types import Change
 
 __all__ = ["Feed", "Segment", "Told"]
 
@@ -77,6 +77,7 @@ class Feed:
         self._unwritten: list[bytes] = []
         self._since_look = 0
         self._synced = Cursor(0)
+        self._end_seen = Cursor(0), (0, 0, 0)
 
     # --- writing ---
 
@@ -261,24 +262,41 @@ class Feed:
 
     # --- reading ---
 
-    def read(self, since: str | None, limit: int, *, durable: bool) -> ChangePage:
+    def read(
+        self, since: str | None, limit: int, *, durable: bool, newest_only: bool = False
+    ) -> ChangePage:
         """See `Engine.changes`; does not wait."""
+        if since is not None and self._is_end(since, durable=durable):
+            return ChangePage([], since)
         cursor, gap = self._begin(since)
-        changes: list[Change] = []
-        while since != LATEST and len(changes) < limit:
-            part = self._read_on(cursor, limit - len(changes), durable=durable)
-            if part is None:
+        found: feed.Found = {}
+        while since != LATEST and len(found) < limit:
+            opened = self._open(cursor.segment)
+            if opened is None:
                 break
-            lines, full = part
-            changes += lines.changes
-            gap = gap or lines.gap
-            if lines.end == cursor:
+            fd, full = opened  # full: at that moment, before it is read
+            try:
+                data, is_part = self._read_on(fd, cursor.offset)
+                end, bad = feed.gather(data, cursor, found, limit, newest_only=newest_only)
+                if durable and not full and end > self._synced:
+                    self._disk.fs.sync(fd)
+                    self._synced = end
                 if not full:
-                    break
+                    self._note_end(fd, end)
+            finally:
+                self._disk.fs.close(fd)
+            gap = gap or bad or (full and is_part)
+            if end != cursor:
+                cursor = end
+            elif full:
                 cursor = Cursor(cursor.segment + 1)
             else:
-                cursor = lines.end
-        return ChangePage(changes, str(cursor), gap)
+                break
+        changes, foreign = feed.decode(found)
+        if foreign and not changes:  # a newer writer's: an empty page would look like the end
+            page = self.read(str(cursor), limit, durable=durable, newest_only=newest_only)
+            return msgspec.structs.replace(page, gap=True)
+        return ChangePage(changes, str(cursor), gap or foreign)
 
     def told(self, documents: Collection[DocumentId]) -> Told:
         """What the newest segments told about documents.
@@ -371,31 +389,33 @@ class Feed:
             oldest=str(oldest),
         )
 
-    def _read_on(
-        self, cursor: Cursor, limit: int, *, durable: bool
-    ) -> tuple[feed.Lines, bool] | None:
-        """The next lines of a segment, and whether it was full before they were read."""
-        opened = self._open(cursor.segment)
-        if opened is None:
-            return None
-        fd, full = opened
+    def _note_end(self, fd: int, cursor: Cursor) -> None:
+        status = self._disk.fs.stat_open(fd)
+        if status.st_size == cursor.offset:
+            self._end_seen = cursor, stamp_of(status)
+
+    def _is_end(self, since: str, *, durable: bool) -> bool:
+        """Whether nothing was written since a reader of this handle came to the end there.
+
+        One stat(2), for those who ask again and again.
+        """
+        cursor, stamp = self._end_seen
+        if since != str(cursor) or (durable and cursor > self._synced):
+            return False
+        status = self._disk.fs.stat(self._place(cursor.segment, _OPEN))
+        return status is not None and stamp_of(status) == stamp
+
+    def _read_on(self, fd: int, offset: int) -> tuple[bytes, bool]:
+        """The next whole lines of a segment; and whether there is only a part of one, with which
+        nobody goes on where the segment is full."""
         fs = self._disk.fs
-        try:
-            size = fs.stat_open(fd).st_size - cursor.offset
-            data = fs.read(fd, cursor.offset, min(size, _CHUNK_BYTES))
+        size = fs.stat_open(fd).st_size - offset
+        data = fs.read(fd, offset, min(size, _CHUNK_BYTES))
+        whole = data.rfind(b"\n") + 1
+        if not whole and size > len(data):  # one very long line
+            data = fs.read(fd, offset, size)
             whole = data.rfind(b"\n") + 1
-            if not whole and size > len(data):  # one very long line
-                data = fs.read(fd, cursor.offset, size)
-                whole = data.rfind(b"\n") + 1
-            lines = feed.parse(data[:whole], cursor, limit)
-            if full and data and not whole:
-                lines = lines._replace(gap=True)  # a part of a line that nobody went on with
-            if durable and not full and lines.end > self._synced:
-                fs.sync(fd)
-                self._synced = lines.end
-            return lines, full
-        finally:
-            fs.close(fd)
+        return data[:whole], bool(data) and not whole
 
     def _open(self, number: int) -> tuple[int, bool] | None:
         """Opens a segment; tells whether it was full at that moment."""

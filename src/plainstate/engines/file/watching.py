@@ -26,8 +26,9 @@ __all__ = ["Watching"]
 _POLL_S: Final = 0.02
 """Pause between two looks where there is no notification."""
 
-_LARGE_FOLDER_BYTES: Final = 1024 * 1024
-"""Beyond this the kernel takes a while to watch a folder: 30 ms with 100,000 files."""
+_LARGE_FOLDER_BYTES: Final = 16 * 1024
+"""Beyond this, some 400 files, an index does without for a moment: watching costs 20 ms, most of
+them when the handle is closed, and 30 more with 100,000 files."""
 
 _SETTLED_S: Final = 0.2
 """A handle that is used so long is likely to be used on."""
@@ -56,8 +57,12 @@ class Watching:
         self._notifier: Notifier | None = None
         self._begun = self._skipped = self._feed_watched = False
 
-    def look(self) -> bool:
+    def look(self, *, hurried: bool = True) -> bool:
         """Looks at what was changed by hand since the last look.
+
+        Args:
+            hurried: begin to watch now, even where that takes a while and the handle may be gone
+                in a moment.
 
         Returns:
             Whether all such changes are known; if not, only a look at every file tells.
@@ -65,7 +70,7 @@ class Watching:
         if not self._begun:
             if self._beginning.acquire(blocking=False):
                 try:
-                    self._begin()
+                    self._begin(hurried=hurried)
                     return not (self._begun and self._skipped)
                 finally:
                     self._beginning.release()
@@ -109,13 +114,13 @@ class Watching:
         with self._turn:
             self._turn.notify_all()
 
-    def _begin(self) -> None:
-        """Starts watching, unless that takes long and the handle may be gone in a moment."""
+    def _begin(self, *, hurried: bool) -> None:
         if self._begun or self._disk.fs.stat(self._disk.meta) is None:
             return  # nobody has written here yet
         base = self._disk.base
         folders = [base, *(f"{base}/{category}" for category in layout.categories(self._disk))]
-        if time.monotonic() - self._opened_s < _SETTLED_S and any(map(self._is_large, folders)):
+        is_young = time.monotonic() - self._opened_s < _SETTLED_S
+        if is_young and not hurried and any(map(self._is_large, folders)):
             self._skipped = True
             return
         notifier = self._disk.fs.notifier()
