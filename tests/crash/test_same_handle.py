@@ -23,7 +23,15 @@ from plainstate.testing.crashfs import CrashFileSystem, PowerCut
 Step = Callable[[Run], None]
 
 PACKAGE = plainstate.__path__[0]
-LOCKING = {"access.py", "engine.py", "entries.py", "locks.py", "locked.py", "holding.py"}
+LOCKING = {
+    "access.py",
+    "engine.py",
+    "turns.py",
+    "entries.py",
+    "locks.py",
+    "locked.py",
+    "holding.py",
+}
 """Where locks are taken and given back.
 
 Python may be interrupted between taking one and noting so: then it stays until the process ends.

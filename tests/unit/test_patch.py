@@ -353,7 +353,7 @@ def test_roll_back_after_an_interruption(
     def fail(_: Any) -> Any:
         raise interruption
 
-    monkeypatch.setattr(patch_module, "_copy", fail)
+    monkeypatch.setattr(patch_module, "copy", fail)
     value = deepcopy(START)
     with pytest.raises(interruption):
         apply(value, [op("remove", "/one"), transfer("copy", "/two", "/x")])

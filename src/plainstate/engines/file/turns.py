@@ -66,9 +66,13 @@ class Turns:
 
     def commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
         """Commits `pending`, together with all that wait for the same document."""
-        with self._mutex:
-            entry.queue.append(pending)
-        self._wait_and_commit(entry, pending, lock_file)
+        try:
+            with self._mutex:
+                entry.queue.append(pending)
+            self._wait_and_commit(entry, pending, lock_file)
+        except BaseException:
+            self._withdraw(entry, pending)
+            raise
 
     def commit_together(self, waiting: Sequence[Waiting], lock_file: LockFile) -> None:
         """Commits changes to different documents; each learns its own outcome.
@@ -76,17 +80,26 @@ class Turns:
         A document that somebody else is writing has its turn when the others are done, so
         nobody waits for a lock while holding one.
         """
-        with self._mutex:
+        try:
+            with self._mutex:
+                for one in waiting:
+                    one.entry.queue += one.changes
+            for one in self._commit_unlocked(waiting, lock_file):
+                for pending in one.changes:
+                    self._commit_later(one.entry, pending, lock_file)
+        except BaseException:
             for one in waiting:
-                one.entry.queue += one.changes
-        for one in self._commit_unlocked(waiting, lock_file):
-            for pending in one.changes:
-                if pending.settled:
-                    continue
-                try:
-                    self._wait_and_commit(one.entry, pending, lock_file)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
-                    pending.error = error
+                for pending in one.changes:
+                    self._withdraw(one.entry, pending)
+            raise
+
+    def _commit_later(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
+        try:
+            if not pending.settled:
+                self._wait_and_commit(entry, pending, lock_file)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
+            self._withdraw(entry, pending)
+            pending.error = error
 
     def _commit_unlocked(self, waiting: Sequence[Waiting], lock_file: LockFile) -> list[Waiting]:
         """Commits to those that nobody is writing; returns the others."""
@@ -158,24 +171,20 @@ class Turns:
             self._access.finish(one.entry, lock_file, failed=True)
 
     def _wait_and_commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        """Commits a change that is in its document's queue."""
+        """Commits a change that is in its document's queue; after a failure it may be there yet."""
+        if not self._wait_for_turn(entry, pending, lock_file):
+            return
+        failed = True
         try:
-            if not self._wait_for_turn(entry, pending, lock_file):
-                return
-            failed = True
-            try:
-                if not pending.settled:
-                    entry.file.refresh()
-                    self._commit_queue(entry, pending)
-                    self._fold_if_due(entry)
-                failed = False
-            finally:
-                if failed:  # before the next one gets the lock
-                    self._withdraw(entry, pending)
-                self._access.finish(entry, lock_file, failed=failed)
-        except BaseException:
-            self._withdraw(entry, pending)
-            raise
+            if not pending.settled:
+                entry.file.refresh()
+                self._commit_queue(entry, pending)
+                self._fold_if_due(entry)
+            failed = False
+        finally:
+            if failed:  # before the next one gets the lock
+                self._withdraw(entry, pending)
+            self._access.finish(entry, lock_file, failed=failed)
 
     def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
         """Takes the lock; `False`: there is no need to, somebody else has committed it."""
