@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
@@ -123,6 +124,9 @@ class Appender:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._threads = 0
+        # who forgets to close it must not keep threads, and these not the store
+        self._finalizer = weakref.finalize(self, self._calls.put, None)
+        self._finalizer.atexit = False
 
     async def append(self, name: str, *arguments: Any, **options: Any) -> Commit:
         """Calls an appending method of the store.
@@ -143,27 +147,18 @@ class Appender:
 
     def close(self) -> None:
         """Lets the threads end, behind what was asked of them so far."""
-        self._calls.put(None)
+        self._finalizer()
 
     def _start(self) -> None:
         with self._mutex:
             while self._threads < _THREADS:
                 name = f"plainstate-append-{self._threads}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+                arguments = (self._calls, weakref.ref(self))
+                threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
                 self._threads += 1
 
-    def _work(self) -> None:
-        while True:
-            calls = [self._calls.get()]
-            with suppress(Empty):
-                while calls[-1] is not None and len(calls) < _TOGETHER:
-                    calls.append(self._calls.get_nowait())
-            self._do([call for call in calls if call is not None and call.claim()])
-            if calls[-1] is None:
-                self._calls.put(None)  # for the other threads
-                return
-
-    def _do(self, calls: Sequence[_Call]) -> None:
+    def do(self, calls: Sequence[_Call]) -> None:
+        """Commits what was claimed, and tells the tasks."""
         noted: list[tuple[_Call, Append]] = []
         for call in calls:
             try:
@@ -183,6 +178,23 @@ class Appender:
         for loop, group in groupby(calls, lambda call: call.loop):
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_tell, list(group))
+
+
+def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> None:
+    """What a thread does until the appender is closed."""
+    while True:
+        calls = [queue.get()]
+        with suppress(Empty):
+            while calls[-1] is not None and len(calls) < _TOGETHER:
+                calls.append(queue.get_nowait())
+        appender = owner()
+        if appender is not None:  # a task that waits for its call keeps it
+            appender.do([call for call in calls if call is not None and call.claim()])
+        if calls[-1] is None:
+            queue.put(None)  # for the other threads
+            return
+        calls.clear()
+        del appender
 
 
 def _tell(calls: Sequence[_Call]) -> None:

@@ -139,7 +139,8 @@ class Staged:
 
     def fail(self, error: Exception) -> None:
         """The lines could not be written: tells every caller."""
-        for pending in self._staged:
+        for pending in (*self._staged, *self.repeated):
+            pending.result = None  # what was committed before may not be durable yet either
             pending.error = copy.copy(error)
         self.lines.clear()
         self.told.clear()
