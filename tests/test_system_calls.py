@@ -16,9 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from plainstate import open_store
-from plainstate.fs.posix import PosixFileSystem
-
 LENGTHS = (0, 1_000, 10_000)
 APPENDS = 20
 CONTENT = "What an append costs does not depend on what is there already."
@@ -128,36 +125,6 @@ def test_creating_a_session_creates_one_file():
     assert len(named(creation, "fdatasync")) == 1  # the file
     assert len(named(creation, "fsync")) == 1  # its name
     assert not named(creation, "rename", "renameat", "renameat2")
-
-
-def test_every_second_save_syncs_nothing_but_data_and_name(tmp_path, monkeypatch):
-    synced: list[str] = []
-    for name in ("sync", "sync_folder"):
-        real = getattr(PosixFileSystem, name)
-
-        def counting(self, what, name=name, real=real):
-            synced.append(name)
-            real(self, what)
-
-        monkeypatch.setattr(PosixFileSystem, name, counting)
-
-    def syncs_of_a_save(**options) -> list[str]:
-        synced.clear()
-        store.save_json("notes", "a", {"a": 1}, **options)
-        return list(synced)
-
-    quiet, announced = ["sync", "sync_folder"], ["sync", "sync", "sync_folder"]
-    with open_store(tmp_path, quiet_fold_s=3600) as store:
-        store.save_json("notes", "a", {"a": 0})
-        store.save_json("notes", "a", {"a": 0})
-        store.checkpoint()
-        found = [syncs_of_a_save() for _ in range(5)]
-        assert found == [quiet, announced, quiet, announced, quiet]
-        assert syncs_of_a_save(tx_id="t-1") == announced
-        assert syncs_of_a_save() == quiet
-        store.append_user_message("s", "other", user_id="ada")
-        store.patch("notes", "a", [{"op": "add", "path": "/b", "value": 1}])
-        assert len(syncs_of_a_save()) > len(announced)  # the journal begins anew behind it
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ def _moved_on(state: State) -> State | None:
 def _is_shallow(operations: Patch) -> bool:
     """Whether a patch changes only what sessions do not share."""
     return all(
-        0 < path.count("/") <= _DEEPEST
+        isinstance(path, str) and 0 < path.count("/") <= _DEEPEST
         for operation in operations
-        for path in (operation["path"], operation.get("from", "/"))
+        for path in (operation.get("path"), operation.get("from", "/"))
     )
 
 

@@ -114,6 +114,16 @@ def replace_over_lines(run: Run) -> None:
     run.replace(A, "newest;")
 
 
+def replace_by_the_same(run: Run) -> None:
+    """A save of what is there gets a number, and a version, that are acknowledged."""
+    run.replace(A, "new;")
+    run.begin()
+    for _ in range(3):
+        run.replace(A, "new;")
+    run.replace(A, "new;", with_id=True)
+    run.replace(A, "newer;")
+
+
 def replace_at_rest(run: Run) -> None:
     run.append(A, "one;")
     run.checkpoint()
@@ -502,6 +512,7 @@ SCENARIOS: list[Scenario] = [
     replace_existing,
     replace_often,
     replace_over_lines,
+    replace_by_the_same,
     replace_at_rest,
     replace_at_rest_with_id,
     delete,

@@ -93,11 +93,6 @@ def test_fold_is_not_announced(monkeypatch):
     expect_violation(scenarios.fold_at_threshold, "EditConflictError")
 
 
-def test_no_replacement_is_announced_durably(monkeypatch):
-    monkeypatch.setattr(FileDocument, "_is_number_durable", True)
-    expect_violation(scenarios.replace_often, "runs backwards")
-
-
 def test_a_lost_replacement_is_taken_for_an_edit_of_what_was_before(monkeypatch):
     def follow(self, records):
         whole(self, records)
@@ -108,21 +103,10 @@ def test_a_lost_replacement_is_taken_for_an_edit_of_what_was_before(monkeypatch)
     expect_violation(scenarios.replace_over_lines, "EditConflictError")
 
 
-def test_an_unsynced_replacement_counts_as_durable(monkeypatch):
-    def then_synced(self, *args, **kwargs):
-        commit = whole(self, *args, **kwargs)
-        self.synced_seq = self.position.seq
-        return commit
-
-    whole = FileDocument.replace
-    monkeypatch.setattr(FileDocument, "replace", then_synced)
-    expect_violation(scenarios.replace_and_go_on_unsynced, "the checksum does not match")
-
-
 def test_journal_begins_anew_before_the_snapshot_is_durable(monkeypatch):
-    def install(self, temp, head, *, replacing=None, sync=True):
+    def install(self, temp, head, *, replacing=None):
         del replacing
-        self._announce(head, sync=sync)
+        self._announce(head)
         self._disk.fs.rename(temp, self._disk.snapshot(self.id))
 
     monkeypatch.setattr(FileDocument, "_install", install)
@@ -150,8 +134,7 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
 
 
 def test_new_journal_without_sync_of_its_folder(monkeypatch):
-    def create(disk, path, data, check, lines, *, sync, sync_name=True):
-        del sync_name
+    def create(disk, path, data, check, lines, *, sync):
         file = JournalFile(disk, path, disk.fs.open_append(path, create=True))
         file.append(data, check, lines, sync=sync)
         return file

@@ -1,6 +1,6 @@
 """Appends of many tasks, committed together.
 
-The tasks of an event loop that append at the same time wait in one queue.  A thread takes all
+The tasks of an event loop that append at the same time wait in one queue.  One thread takes all
 that are there, has the engine commit them together, and wakes their tasks together: 64 appends
 cost one way to a thread and back, not 64.
 """
@@ -17,19 +17,18 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plainstate.engines.base import Append
+from plainstate.engines.file.entries import closed_error
 from plainstate.engines.holding import refuse_if_held
 from plainstate.sessions import SessionMethods
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from plainstate.engines.base import Engine, Together
     from plainstate.types import Commit, DocumentId, Durability, PatchMaker
 
 __all__ = ["Appender"]
-
-_THREADS: Final = 2
-"""While one waits for the disk, the other one prepares what came meanwhile."""
 
 _TOGETHER: Final = 64
 """Appends that are committed together at most: each may take a lock and a descriptor."""
@@ -58,10 +57,10 @@ class _Call:
         except IndexError:
             return False
 
-    def note(self, methods: SessionMethods) -> Append:
-        """What is to be appended, checked."""
+    def run(self, methods: SessionMethods) -> Any:
+        """Calls the method of these methods."""
         method = getattr(methods, self._name)
-        return cast("Append", self._context.run(method, *self._arguments, **self._options))
+        return self._context.run(method, *self._arguments, **self._options)
 
     def tell(self) -> None:
         """In the event loop: its task goes on."""
@@ -70,6 +69,8 @@ class _Call:
             self.settled.set_result(None)
         elif self.future.done():
             return  # cancelled just now
+        elif isinstance(self.error, StopIteration):  # a future refuses it
+            self.future.set_exception(RuntimeError("the call raised StopIteration"))
         elif self.error is not None:
             self.future.set_exception(self.error)
         else:
@@ -106,38 +107,44 @@ class _Noting:
 class _Notes(SessionMethods):
     """The appending methods of a store, which return what they would append."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = cast("Engine", _Noting(engine))
+    def __init__(self, store: SessionMethods) -> None:
+        self._engine = cast("Engine", _Noting(store._engine))  # noqa: SLF001 - one of its own kind
 
 
 class Appender:
     """Appends for the tasks of event loops.
 
     Args:
-        engine: that of the store.
-        together: the same.
+        store: whose appending methods are called.
+        together: its engine.
+        pool: threads for appends that have to wait for somebody else's lock.
     """
 
-    def __init__(self, engine: Engine, together: Together) -> None:
-        self._notes = _Notes(engine)
+    def __init__(self, store: SessionMethods, together: Together, pool: Executor) -> None:
+        self._store = store
+        self._notes = _Notes(store)
         self._together = together
+        self._pool = pool
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._mutex = threading.Lock()
-        self._threads = 0
-        # who forgets to close it must not keep threads, and these not the store
+        self._started = self._closed = False
+        # who forgets to close it must not keep a thread, and that not the store
         self._finalizer = weakref.finalize(self, self._calls.put, None)
         self._finalizer.atexit = False
 
     async def append(self, name: str, *arguments: Any, **options: Any) -> Commit:
         """Calls an appending method of the store.
 
-        A cancellation waits until its outcome is certain.  A call that no thread has begun is
+        A cancellation waits until its outcome is certain.  A call that was not begun is
         called off instead.
         """
-        if self._threads < _THREADS:
-            self._start()
         call = _Call(name, arguments, options)
-        self._calls.put(call)
+        with self._mutex:
+            if self._closed:
+                raise closed_error()
+            if not self._started:
+                self._start()
+            self._calls.put(call)
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -146,42 +153,58 @@ class Appender:
             raise
 
     def close(self) -> None:
-        """Lets the threads end, behind what was asked of them so far."""
-        self._finalizer()
+        """Lets the thread end, behind what was asked of it so far."""
+        with self._mutex:
+            self._closed = True
+            self._finalizer()
 
     def _start(self) -> None:
-        with self._mutex:
-            while self._threads < _THREADS:
-                name = f"plainstate-append-{self._threads}"
-                arguments = (self._calls, weakref.ref(self))
-                threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
-                self._threads += 1
+        arguments = (self._calls, weakref.ref(self))
+        name = "plainstate-append"
+        threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
+        self._started = True
 
     def do(self, calls: Sequence[_Call]) -> None:
         """Commits what was claimed, and tells the tasks."""
         noted: list[tuple[_Call, Append]] = []
         for call in calls:
             try:
-                noted.append((call, call.note(self._notes)))
+                noted.append((call, call.run(self._notes)))
             except BaseException as error:  # noqa: BLE001 - its task is told
                 call.error = error
+        failure: BaseException | None = None
         try:
-            self._together.append_together([append for _, append in noted])
+            if noted:
+                self._together.append_together([append for _, append in noted])
         except BaseException as error:  # noqa: BLE001 - their tasks are told
-            for call, _ in noted:
-                call.error = error
+            failure = error
+        waiting = set[_Call]()
         for call, append in noted:
-            try:
-                call.commit = None if append.outcome is None else append.outcome()
-            except BaseException as error:  # noqa: BLE001 - its task is told
-                call.error = error
-        for loop, group in groupby(calls, lambda call: call.loop):
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_tell, list(group))
+            if append.outcome is not None:
+                _take(call, append.outcome)
+            elif failure is not None:
+                call.error = failure
+            elif self._wait(call):
+                waiting.add(call)
+        _tell_loops([call for call in calls if call not in waiting])
+
+    def _wait(self, call: _Call) -> bool:
+        """Has a thread of its own wait for the lock; `False`: that is refused."""
+
+        def work() -> None:
+            _take(call, lambda: call.run(self._store))
+            _tell_loops([call])
+
+        try:
+            self._pool.submit(work)
+        except RuntimeError:  # closed meanwhile
+            call.error = closed_error()
+            return False
+        return True
 
 
 def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> None:
-    """What a thread does until the appender is closed."""
+    """What the thread does until the appender is closed."""
     while True:
         calls = [queue.get()]
         with suppress(Empty):
@@ -191,10 +214,22 @@ def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> Non
         if appender is not None:  # a task that waits for its call keeps it
             appender.do([call for call in calls if call is not None and call.claim()])
         if calls[-1] is None:
-            queue.put(None)  # for the other threads
             return
         calls.clear()
         del appender
+
+
+def _take(call: _Call, outcome: Callable[[], Commit]) -> None:
+    try:
+        call.commit = outcome()
+    except BaseException as error:  # noqa: BLE001 - its task is told
+        call.error = error
+
+
+def _tell_loops(calls: Sequence[_Call]) -> None:
+    for loop, group in groupby(calls, lambda call: call.loop):
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, list(group))
 
 
 def _tell(calls: Sequence[_Call]) -> None:

@@ -7,6 +7,7 @@ for the same document are committed together there.
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
@@ -19,7 +20,6 @@ from plainstate.errors import UsageError
 from plainstate.store import StateStore, StoreOptions
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
     from types import TracebackType
 
@@ -59,7 +59,10 @@ class AsyncBase:
         self._writers = ThreadPoolExecutor(_WRITERS, "plainstate")
         self._readers = ThreadPoolExecutor(_READERS, "plainstate-read")
         engine = path._engine  # noqa: SLF001 - this face and that store are one
-        self._appender = Appender(engine, engine) if isinstance(engine, Together) else None
+        self._appender: Appender | None = None
+        if isinstance(engine, Together) and type(path) is StateStore:  # no methods of its own
+            self._appender = Appender(path, engine, self._writers)
+        self._process = os.getpid()
         self._watches: WeakSet[AsyncWatch] = WeakSet()
         self._closing: asyncio.Task[None] | None = None
 
@@ -139,10 +142,18 @@ class AsyncBase:
         return f"<{type(self).__name__} {self.url}>"
 
     async def _append(self, name: str, *args: Any, **options: Any) -> Commit:
-        if self._appender is None or self._closing is not None or _holding():
+        lazy = name == "append_messages" and not isinstance(args[1], list | tuple)
+        if self._appender is None or lazy or not self._is_open() or _holding():
             method: Callable[..., Commit] = getattr(self._store, name)
             return await self._write(method, *args, **options)
         return await self._appender.append(name, *args, **options)
+
+    def _is_open(self) -> bool:
+        if self._process != os.getpid():
+            raise UsageError(
+                "the store was opened before fork()", hint="Open it anew in the child process."
+            )
+        return self._closing is None
 
     async def _write(self, method: Callable[..., T], *args: Any, **options: Any) -> T:
         return await self._call(self._writers, method, *args, **options)
@@ -153,7 +164,7 @@ class AsyncBase:
     async def _call(
         self, pool: ThreadPoolExecutor, method: Callable[..., T], *args: Any, **options: Any
     ) -> T:
-        if self._closing is not None:
+        if not self._is_open():
             raise UsageError("the store is closed", hint="Open it again.")
         holder = _holding()
         # who holds a lock must never queue behind those who wait for it

@@ -78,6 +78,8 @@ class Together(Protocol):
         """Does many appends, to any documents; each has its own outcome.
 
         They are no transaction: some may fail.  Appends to one document keep their order.
+        Those whose document somebody else is writing are left without an outcome, and nothing
+        of them is done: `append` waits.
 
         Cost: with files, the syncs overlap: 64 cost about as much as 10 by themselves.
         """

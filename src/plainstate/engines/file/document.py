@@ -12,6 +12,7 @@ The order of system calls is the one in `docs/format/journal.md`.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -164,9 +165,19 @@ class FileDocument(Folding):
                 self.synced_seq = self.position.seq
             self.untold = not told
         staged.settle()
+        failure: OSError | None = None
         for pending in staged.repeated:
-            if pending.sync:
-                self._make_durable(pending.outcome())
+            if pending.sync and failure is None and pending.staged is not None:
+                try:
+                    self._make_durable(pending.staged)
+                except OSError as error:
+                    failure = error
+            if pending.sync and failure is not None:
+                pending.error = copy.copy(failure)
+            else:
+                pending.result = pending.staged
+        if failure is not None:
+            self.distrust()
 
     def _stage(self, group: Sequence[Pending]) -> Staged:
         while True:

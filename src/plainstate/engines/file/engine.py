@@ -296,7 +296,7 @@ class FileEngine:
         self._check_open()
         access = self._access
         waiting: dict[DocumentId, Waiting] = {}
-        outcomes: list[Callable[[], Commit]] = []
+        pendings: list[Pending] = []
         try:
             with self._errors:
                 lock_file = access.start()
@@ -304,13 +304,16 @@ class FileEngine:
                     if one.document not in waiting:
                         waiting[one.document] = Waiting(access.borrow(one.document), [])
                     sync = (one.durability or self._durability) == "commit"
-                    pending = Pending(one.change, one.tx_id, None, sync=sync)
-                    waiting[one.document].changes.append(pending)
-                    outcomes.append(partial(self._outcome, pending))
-                self._turns.commit_together(list(waiting.values()), lock_file)
-            for one, outcome in zip(appends, outcomes, strict=True):
-                one.outcome = outcome
-                if (one.durability or self._durability) == "periodic":
+                    pendings.append(Pending(one.change, one.tx_id, None, sync=sync))
+                    waiting[one.document].changes.append(pendings[-1])
+                try:
+                    self._turns.commit_together(list(waiting.values()), lock_file)
+                finally:
+                    for one, pending in zip(appends, pendings, strict=True):
+                        if pending.settled:
+                            one.outcome = partial(self._outcome, pending)
+            for one in appends:
+                if (one.durability or self._durability) == "periodic" and one.outcome is not None:
                     with self._mutex:  # before anybody may forget the entry
                         access.unsynced.add(one.document)
                     self._hurry()

@@ -91,16 +91,13 @@ class Folding(DocumentState):
             and not self._edited_at_rest  # its removal by hand has no number on disk yet
             and not kept  # an edit of it must get a number of its own
         )
-        # without the last head, too, the file would count as put there by hand
-        sync = bool(tx_id) or kept or not self._is_number_durable
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
         self.untold = True
-        self._install(temp, None if unannounced else head, sync=sync)
+        self._install(temp, None if unannounced else head)
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
-        self.synced_seq = seq if sync else seq - 1
         self._verified = stamp
         self._edited_at_rest = False
         if kept:
@@ -308,22 +305,11 @@ class Folding(DocumentState):
         base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
         self._history.add(msgspec.structs.replace(base, action=action))
 
-    @property
-    def _is_number_durable(self) -> bool:
-        """Whether a power cut leaves the last head on disk, and no line behind it.
-
-        Then the next replacement need not be announced durably: should its head be lost, its file
-        has the same number and version by rule 5.
-        """
-        if self._journal is None:
-            return not self._edited_at_rest
-        return not self._lines_behind and self.synced_seq == self.position.seq
-
-    def _announce(self, head: HeadRecord, *, sync: bool) -> None:
-        """Says which transactions the coming snapshot holds."""
+    def _announce(self, head: HeadRecord) -> None:
+        """Says durably which transactions the coming snapshot holds."""
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        self._write(line, check, 1, sync=sync, sync_name=sync)
+        self._write(line, check, 1, sync=True)
 
     def _install(
         self,
@@ -331,22 +317,20 @@ class Folding(DocumentState):
         head: HeadRecord | None,
         *,
         replacing: FileSnapshot | None = None,
-        sync: bool = True,
     ) -> None:
         """Puts a new snapshot in its place, durably.
 
         Args:
             temp: the new file.
-            head: announces it.
+            head: announces it, durably before.
             replacing: what the new one was made from.
-            sync: make the head durable before.
 
         Raises:
             _EditedError: somebody has edited that meanwhile.
         """
         try:
             if head is not None:
-                self._announce(head, sync=sync)
+                self._announce(head)
             if replacing is not None:
                 # the gap to the rename is as small as POSIX allows
                 now = self._snapshot()

@@ -66,7 +66,8 @@ class Staged:
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
         begun: the lines are written, not yet durable.
-        repeated: changes that were committed before, or twice in this group.
+        repeated: changes that were committed before, or change nothing: not settled before that
+            state is durable.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Staged:
     @property
     def sync(self) -> bool:
         """Whether somebody waits until they are durable."""
-        return any(pending.sync for pending in self._staged)
+        return any(pending.sync for pending in (*self._staged, *self.repeated))
 
     def add_all(self, group: Sequence[Pending]) -> None:
         """Stages each change; one that is refused learns it at once.
@@ -140,7 +141,6 @@ class Staged:
     def fail(self, error: Exception) -> None:
         """The lines could not be written: tells every caller."""
         for pending in (*self._staged, *self.repeated):
-            pending.result = None  # what was committed before may not be durable yet either
             pending.error = copy.copy(error)
         self.lines.clear()
         self.told.clear()
@@ -154,20 +154,20 @@ class Staged:
             pending.tx_id = self._make_tx_id()  # kept: a group that is staged again commits it once
         tx_id = pending.tx_id
         if tx_id in author.recent:
-            pending.result = duplicate(author.id, tx_id, author.recent[tx_id])
+            pending.staged = duplicate(author.id, tx_id, author.recent[tx_id])
             self.repeated.append(pending)
             return
         if tx_id in self.ids:
             pending.staged = duplicate(author.id, tx_id, self.ids[tx_id])
             self._staged.append(pending)
-            self.repeated.append(pending)
             return
         if pending.expected is not None:
             check_expected(author.id, pending.expected, self.position.version)
         operations = pending.change(self._head())
         at = self.position
         if not operations:
-            pending.result = Commit(at.seq, at.version or "", tx_id)
+            pending.staged = Commit(at.seq, at.version or "", tx_id)
+            self.repeated.append(pending)
             return
         now = self._now()
         line, check = record.encode_transaction(
@@ -193,7 +193,6 @@ class Staged:
         if self._last is None:
             return
         tx_id, operations, now = self._last
-        self._last = None
         at = self.position
         version = f"{at.seq + 1}-{self.check:08x}"
         self.position = after = at.after(self._author.id, version, operations)
@@ -201,6 +200,7 @@ class Staged:
         action = action_of(existed=at.version is not None, exists=operations != record.DELETION)
         self._untold.append((action, after, tx_id, now))
         self._staged[-1].staged = Commit(after.seq, version, tx_id)
+        self._last = None
 
     def _head(self) -> Head:
         at = self.position

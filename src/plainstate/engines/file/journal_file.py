@@ -57,15 +57,13 @@ class LineFile(Generic[L]):
         lines: int,
         *,
         sync: bool,
-        sync_name: bool = True,
     ) -> Self:
-        """Creates a file with its first lines; who syncs a later line counts on its name."""
+        """Creates a file with its first lines."""
         file = cls(disk, path, disk.fs.open_append(path, create=True))
         folder = path.rpartition("/")[0]
         try:
             file.append(data, check, lines, sync=sync)
-            if sync_name:
-                disk.fs.sync_folder(folder)
+            disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
         except BaseException as error:
             file.close()
             try:
@@ -137,7 +135,10 @@ class LineFile(Generic[L]):
                 raise unknown_outcome(self._shown, second) from error
             raise
         if sync:
-            self._disk.fs.begin_sync(self._fd, self.size, len(data))
+            try:  # noqa: SIM105 - suppress would cost more than the call
+                self._disk.fs.begin_sync(self._fd, self.size, len(data))
+            except OSError:
+                pass  # it was a hint
 
     def confirm(self, size: int, check: int, lines: int, *, sync: bool) -> None:
         """Makes the lines that were just written durable, and counts them.

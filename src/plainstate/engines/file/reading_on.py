@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from plainstate.core.record import HeadRecord, TransactionRecord, parse
 from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.reader import read_resting
+from plainstate.errors import DamagedError, FormatVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,10 @@ def _new_lines(disk: Disk, document: DocumentId, end: End) -> tuple[Sequence[Rec
     file = disk.read_file(path, since=end.size)
     if file is None or _inode(end.journal) not in (None, file.stamp[1]):
         return [], None
-    journal = parse(file.data, path=disk.shown(path), previous=end.check)
+    try:
+        journal = parse(file.data, path=disk.shown(path), previous=end.check)
+    except (DamagedError, FormatVersionError):
+        return [], None  # reading anew says what is wrong, and in which line
     records: Sequence[Record] = journal.records
     if not records or journal.torn or journal.damage:  # none at all: it became shorter
         return [], None

@@ -195,12 +195,10 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(
-        self, data: bytes, check: int, lines: int, *, sync: bool, sync_name: bool = True
-    ) -> None:
-        """Appends lines, creating the journal before the first; `sync_name`: durably."""
+    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+        """Appends lines, creating the journal before the first."""
         if not self._begin_write(data, sync=sync):
-            self._create(data, check, lines, sync=sync, sync_name=sync_name)
+            self._create(data, check, lines, sync=sync)
         else:
             self._end_write(len(data), check, lines, sync=sync)
 
@@ -228,20 +226,15 @@ class DocumentState:
             self._suspect = True
             raise
 
-    def _create(
-        self, data: bytes, check: int, lines: int, *, sync: bool, sync_name: bool = True
-    ) -> None:
+    def _create(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
         """Creates the journal with its first lines."""
         try:
             self._disk.make_folder(self.id.category)
             self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
-            self._journal = JournalFile.create(
-                self._disk, path, data, check, lines + 1, sync=sync, sync_name=sync_name
-            )
-            self._names_durable = sync_name
-            self.has_journal = True
+            self._journal = JournalFile.create(self._disk, path, data, check, lines + 1, sync=sync)
+            self._names_durable = self.has_journal = True
         except OutcomeUnknownError:
             self._suspect = True
             raise

@@ -75,41 +75,18 @@ class Turns:
             raise
 
     def commit_together(self, waiting: Sequence[Waiting], lock_file: LockFile) -> None:
-        """Commits changes to different documents; each learns its own outcome.
+        """Commits changes to different documents; each change learns its own outcome.
 
-        A document that somebody else is writing has its turn when the others are done, so
-        nobody waits for a lock while holding one.
+        Where somebody else is writing the document they learn none: nobody waits for a lock
+        while holding another one, or keeps those waiting whose document is free.
         """
-        try:
-            with self._mutex:
-                for one in waiting:
-                    one.entry.queue += one.changes
-            for one in self._commit_unlocked(waiting, lock_file):
-                for pending in one.changes:
-                    self._commit_later(one.entry, pending, lock_file)
-        except BaseException:
-            for one in waiting:
-                for pending in one.changes:
-                    self._withdraw(one.entry, pending)
-            raise
-
-    def _commit_later(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        try:
-            if not pending.settled:
-                self._wait_and_commit(entry, pending, lock_file)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
-            self._withdraw(entry, pending)
-            pending.error = error
-
-    def _commit_unlocked(self, waiting: Sequence[Waiting], lock_file: LockFile) -> list[Waiting]:
-        """Commits to those that nobody is writing; returns the others."""
-        locked: list[Waiting] = []
         with ExitStack() as begun:  # what was begun is ended, whatever happens
             written: list[_Written] = []
             for one in waiting:
-                if not one.entry.lock.try_acquire(lock_file):
-                    locked.append(one)
-                elif (begin := self._begin(one, lock_file)) is not None:
+                if not self._try_lock(one.entry, lock_file):
+                    continue
+                begin = self._begin(one, lock_file)
+                if begin is not None:
                     written.append(begin)
                     begun.callback(self._end, begin, lock_file)
             for each in written:
@@ -118,7 +95,12 @@ class Turns:
             told = self._feed.tell([line for staged in durable for line in staged.told])
             for each in written:
                 each.told = told
-        return locked
+
+    def _try_lock(self, entry: Entry, lock_file: LockFile) -> bool:
+        try:
+            return entry.lock.try_acquire(lock_file)
+        except OSError:
+            return False  # whoever then waits for it is told
 
     def _begin(self, one: Waiting, lock_file: LockFile) -> _Written | None:
         """Writes the lines of all that wait for a document, whose lock is held."""
@@ -127,7 +109,7 @@ class Turns:
         try:
             entry.file.refresh()
             with self._mutex:
-                group, entry.queue = entry.queue, []
+                group, entry.queue = [*entry.queue, *one.changes], []
             return _Written(one, group, entry.file.begin_commit(group))
         except BaseException as error:
             self._give_up(one, group, lock_file, error)

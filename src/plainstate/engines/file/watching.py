@@ -71,15 +71,15 @@ class Watching:
             if self._beginning.acquire(blocking=False):
                 try:
                     self._begin(hurried=hurried)
-                    return not (self._begun and self._skipped)
                 finally:
                     self._beginning.release()
-            return True
+            return not self._has_missed(hurried=hurried)
         with self._reading:
+            missed = self._has_missed(hurried=hurried)
             if self._notifier is None:
-                return True
+                return not missed
             notices = self._notifier.read()
-            complete = not notices.lost
+            complete = not (notices.lost or missed)
             for folder in notices.folders:
                 complete = self._enter(folder) and complete
             for document in self._documents(notices):
@@ -113,6 +113,13 @@ class Watching:
             notifier.close()
         with self._turn:
             self._turn.notify_all()
+
+    def _has_missed(self, *, hurried: bool) -> bool:
+        """Whether who did without watching at first may have missed something; told once."""
+        if hurried or not (self._begun and self._skipped):
+            return False
+        self._skipped = False
+        return True
 
     def _begin(self, *, hurried: bool) -> None:
         if self._begun or self._disk.fs.stat(self._disk.meta) is None:
