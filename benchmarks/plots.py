@@ -37,6 +37,10 @@ def bars(title: str, figures: dict[str, float], shown: Callable[[float], str]) -
     return _svg(title, height, parts)
 
 
+LINE = 13
+"""Height of a line of text."""
+
+
 def lines(
     title: str,
     series: dict[str, dict[int, float]],
@@ -55,15 +59,17 @@ def lines(
         if TOP - 1 <= y <= HEIGHT - BOTTOM + 1:
             parts.append(f'<path d="M70 {y:.1f}H{WIDTH - 170}" stroke="#eee"/>')
             parts.append(_text(62, y + 4, shown(10.0**power), "e"))
-    labels: list[float] = []
-    for (name, points), colour in zip(series.items(), COLOURS, strict=False):
+    labels: list[tuple[float, float]] = []
+    coloured = list(zip(series.items(), COLOURS, strict=False))
+    # from above, so that labels which make room for each other stand in the order of their lines
+    for (name, points), colour in sorted(coloured, key=lambda one: -one[0][1][max(one[0][1])]):
         places = [(across(step), down(points[step])) for step in sorted(points)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         x, y = places[-1]
-        while any(abs(y - other) < 13 for other in labels):  # noqa: PLR2004 - height of a line
+        while any(x == there and abs(y - other) < LINE for there, other in labels):
             y += 2
-        labels.append(y)
+        labels.append((x, y))
         parts.append(_text(x + 8, y + 4, name))
         parts.append(f'<circle cx="{x:.1f}" cy="{places[-1][1]:.1f}" r="3" fill="{colour}"/>')
     return _svg(title, HEIGHT, parts)

@@ -412,7 +412,9 @@ def test_an_index_does_not_watch_a_large_folder_in_the_first_moments(tmp_path, m
         )
         cursor = engine.changes(LATEST, limit=1, for_index=True).cursor
         assert not begun
-        assert engine.changes(cursor, limit=1).edits_missed  # what was changed before it watched
+        assert not engine.changes(cursor, limit=1).edits_missed  # a follower watches from now on
+        assert engine.changes(cursor, limit=1, for_index=True).edits_missed  # once
+        assert not engine.changes(cursor, limit=1, for_index=True).edits_missed
         assert begun
         (tmp_path / "c" / "x.json").write_text("[1, 2, 3]")
         assert [change.action for change in engine.changes(cursor, limit=7)] == ["edit"]

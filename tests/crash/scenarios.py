@@ -114,6 +114,19 @@ def replace_over_lines(run: Run) -> None:
     run.replace(A, "newest;")
 
 
+def replace_over_a_head_and_a_line(run: Run) -> None:
+    """The journal could not begin anew, and went on: none of it may be dropped."""
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    with run.no_new_journal():
+        run.replace(A, "new;")
+    run.append(A, "three;")
+    run.begin()
+    run.replace(A, "newer;")
+    run.append(A, "four;")
+
+
 def replace_by_the_same(run: Run) -> None:
     """A save of what is there gets a number, and a version, that are acknowledged."""
     run.replace(A, "new;")
@@ -512,6 +525,7 @@ SCENARIOS: list[Scenario] = [
     replace_existing,
     replace_often,
     replace_over_lines,
+    replace_over_a_head_and_a_line,
     replace_by_the_same,
     replace_at_rest,
     replace_at_rest_with_id,

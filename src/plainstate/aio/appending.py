@@ -179,8 +179,9 @@ class Appender:
         except BaseException as error:  # noqa: BLE001 - their tasks are told
             failure = error
         waiting = set[_Call]()
+        interrupted = failure is not None and not isinstance(failure, Exception)
         for call, append in noted:
-            if append.outcome is not None:
+            if append.outcome is not None and not interrupted:
                 _take(call, append.outcome)
             elif failure is not None:
                 call.error = failure

@@ -75,7 +75,7 @@ class Folding(DocumentState):
         kept = self._history.wanted
         if kept:
             self._keep_current()
-        if self._has_earlier_lines:
+        if self._has_earlier_lines and not self._lines_behind:
             self._rotate()  # or, cut off, nobody could tell whether this file has them inside
         temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
         reference = SnapshotRef(digest_of(data), stamp)
