@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import UserDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -277,21 +278,21 @@ def test_a_lock_that_cannot_be_taken_is_told_to_those_alone_who_wait_for_it(tmp_
     asyncio.run(main())
 
 
-def test_an_iterable_that_stops_in_a_wrong_way_harms_nobody_else(tmp_path: Path):
-    class Stopping(dict):
-        def items(self):
+def test_metadata_that_stops_in_a_wrong_way_harms_nobody_else(tmp_path: Path):
+    class Stopping(UserDict):
+        def keys(self):
             raise StopIteration
 
     async def main() -> None:
         async with AsyncStateStore(tmp_path) as store:
-            outcomes = await asyncio.gather(
+            appends = asyncio.gather(
                 store.append_user_message("a", "1", user_id="ada", metadata=Stopping(a=1)),
-                store.append_messages("a", iter([UserMessage("2")]), user_id="ada"),
-                store.append_user_message("b", "3", user_id="ada"),
+                store.append_user_message("a", "2", user_id="ada"),
+                store.append_messages("b", iter([UserMessage("3")]), user_id="ada"),
                 return_exceptions=True,
             )
-            assert isinstance(outcomes[2], Commit)
-            assert isinstance(outcomes[1], Commit)
+            outcomes = await asyncio.wait_for(appends, 10)
+            assert [type(outcome) for outcome in outcomes] == [RuntimeError, Commit, Commit]
 
     asyncio.run(main())
 

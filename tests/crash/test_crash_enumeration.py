@@ -46,7 +46,7 @@ def test_power_cut(scenario):
 UNSYNCED = [scenarios.unsynced, scenarios.history_of_unsynced_appends]
 
 
-def test_a_line_behind_an_unsynced_head():
+def test_unsynced_lines_behind_a_replacement():
     for run, image in power_cuts(scenarios.replace_and_go_on_unsynced, limit=400):
         judge(run, image, scenarios.replace_and_go_on_unsynced)
 

@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plainstate.engines.base import Append
-from plainstate.engines.file.entries import closed_error
 from plainstate.engines.holding import refuse_if_held
+from plainstate.errors import UsageError
 from plainstate.sessions import SessionMethods
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine, Together
     from plainstate.types import Commit, DocumentId, Durability, PatchMaker
 
-__all__ = ["Appender"]
+__all__ = ["Appender", "closed_error"]
 
 _TOGETHER: Final = 64
 """Appends that are committed together at most: each may take a lock and a descriptor."""
@@ -202,6 +202,11 @@ class Appender:
             call.error = closed_error()
             return False
         return True
+
+
+def closed_error() -> UsageError:
+    """The error for using a closed handle."""
+    return UsageError("the store is closed", hint="Open it again.")
 
 
 def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> None:

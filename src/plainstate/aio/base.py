@@ -13,7 +13,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 from weakref import WeakSet
 
-from plainstate.aio.appending import Appender
+from plainstate.aio.appending import Appender, closed_error
 from plainstate.aio.watching import AsyncWatch
 from plainstate.engines.base import Together
 from plainstate.errors import UsageError
@@ -165,7 +165,7 @@ class AsyncBase:
         self, pool: ThreadPoolExecutor, method: Callable[..., T], *args: Any, **options: Any
     ) -> T:
         if not self._is_open():
-            raise UsageError("the store is closed", hint="Open it again.")
+            raise closed_error()
         holder = _holding()
         # who holds a lock must never queue behind those who wait for it
         own = pool if holder is None else holder.thread

@@ -312,11 +312,7 @@ class Folding(DocumentState):
         self._write(line, check, 1, sync=True)
 
     def _install(
-        self,
-        temp: str,
-        head: HeadRecord | None,
-        *,
-        replacing: FileSnapshot | None = None,
+        self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
     ) -> None:
         """Puts a new snapshot in its place, durably.
 
