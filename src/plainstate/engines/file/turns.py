@@ -1,7 +1,7 @@
 """Whose turn it is to commit: whoever gets a document's lock commits for all that wait for it.
 
 Several documents can be committed together: all their lines are written first, and then made
-durable one after the other, while the disk is at all of them.
+durable, while the disk is at all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from plainstate.engines.base import RunAll
     from plainstate.engines.file.access import Access
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.feed import Feed
@@ -74,7 +75,9 @@ class Turns:
             self._withdraw(entry, pending)
             raise
 
-    def commit_together(self, waiting: Sequence[Waiting], lock_file: LockFile) -> None:
+    def commit_together(
+        self, waiting: Sequence[Waiting], lock_file: LockFile, run_all: RunAll
+    ) -> None:
         """Commits changes to different documents; each change learns its own outcome.
 
         Where somebody else is writing the document they learn none: nobody waits for a lock
@@ -89,8 +92,7 @@ class Turns:
                 if begin is not None:
                     written.append(begin)
                     begun.callback(self._end, begin, lock_file)
-            for each in written:
-                each.confirm()
+            run_all([each.confirm for each in written])
             durable = [each.staged for each in written if each.error is None]
             told = self._feed.tell([line for staged in durable for line in staged.told])
             for each in written:
