@@ -44,7 +44,7 @@ def open_engine(path: Path, fs=None) -> FileEngine:
 
 def adding(text: str):
     def change(head: Head) -> Patch:
-        if not head.exists:
+        if head.version is None:
             return [{"op": "add", "path": "", "value": [text]}]
         return [{"op": "add", "path": "/-", "value": text}]
 

@@ -173,8 +173,8 @@ class SessionMethods:
             ...     [turn.content for turn in store.load_session("s-1").turns()]
             ['Hello', 'Hi, Ada!']
         """
-        message = whole_message(UserMessage, content, timestamp, metadata)
-        return self._append_all(session_id, [message], user_id, tx_id, durability)
+        turn = _turn(whole_message(UserMessage, content, timestamp, metadata))
+        return self._append_all(session_id, [turn], user_id, tx_id, durability)
 
     def append_agent_response(
         self,
@@ -188,8 +188,8 @@ class SessionMethods:
         durability: Durability | None = None,
     ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`."""
-        message = whole_message(AgentResponse, response, timestamp, metadata)
-        return self._append_all(session_id, [message], user_id, tx_id, durability)
+        turn = _turn(whole_message(AgentResponse, response, timestamp, metadata))
+        return self._append_all(session_id, [turn], user_id, tx_id, durability)
 
     def append_messages(
         self,
@@ -208,7 +208,12 @@ class SessionMethods:
             raise InvalidValueError(
                 "a batch is a list of messages", hint="Put a single message in a list.", pointer=""
             )
-        return self._append_all(session_id, list(batch), user_id, tx_id, durability)
+        turns = [_turn(message) for message in batch]
+        if not turns:
+            raise InvalidValueError(
+                "there is nothing to append", hint="Pass at least one message.", pointer=""
+            )
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def delete_session(self, session_id: str) -> bool:
         """Deletes a session; `False` if there is none."""
@@ -217,23 +222,15 @@ class SessionMethods:
     def _append_all(
         self,
         session_id: str,
-        batch: list[Message],
+        turns: list[tuple[str, dict[str, Json]]],
         user_id: str | None,
         tx_id: str | None,
         durability: Durability | None,
     ) -> Commit:
-        messages = [
-            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
-            for message in batch
-        ]
-        if not messages:
-            raise InvalidValueError(
-                "there is nothing to append", hint="Pass at least one message.", pointer=""
-            )
         document = _session_document(session_id)
         if user_id is not None:
             Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
-        change = merging.appending(document.name, messages, user_id)
+        change = merging.appending(document.name, turns, user_id)
         return self._append(document, change, tx_id, durability)
 
     def _save(
@@ -263,6 +260,12 @@ class SessionMethods:
             tx_id=None if tx_id is None else names.check_tx_id(tx_id),
             durability=names.check_durability(durability),
         )
+
+
+def _turn(message: Message) -> tuple[str, dict[str, Json]]:
+    """The array that a message belongs to, and its tree."""
+    tree = message_tree(message)
+    return (USERS if isinstance(message, UserMessage) else AGENTS), tree
 
 
 def _session_document(session_id: str) -> DocumentId:

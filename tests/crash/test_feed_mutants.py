@@ -36,7 +36,7 @@ def test_a_line_is_told_before_its_commit_is_written(monkeypatch):
     def tell_first(self, group):
         add_all(self, group)
         self.prepare()
-        self._author._services.feed.tell(self.told)
+        self.services.feed.tell(self.told)
 
     monkeypatch.setattr(Staged, "add_all", tell_first)
     with pytest.raises(Violation, match="never committed"):
@@ -48,7 +48,7 @@ def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
 
     def tell_first(self):
         prepare(self)
-        self._author._services.feed.tell(self.told)
+        self.services.feed.tell(self.told)
         self.told = []
 
     monkeypatch.setattr(Staged, "prepare", tell_first)

@@ -14,7 +14,7 @@ from typing import Final
 
 from plainstate.errors import InvalidValueError
 
-__all__ = ["format", "from_datetime", "is_later", "is_usual", "parse", "to_datetime"]
+__all__ = ["format", "from_datetime", "is_later", "parse", "to_datetime"]
 
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)  # naive arithmetic is faster, and UTC has no gaps
@@ -91,18 +91,14 @@ def format(ns: int) -> str:
         second = _second_text(seconds)
     except OverflowError:
         raise _out_of_range(ns) from None
-    micros, below = divmod(fraction, 1000)
-    return f"{second}.{fraction:09d}Z" if below else f"{second}.{micros:06d}Z"
+    if fraction % 1000:
+        return f"{second}.{fraction:09d}Z"
+    return f"{second}.{fraction // 1000:06d}Z"
 
 
 @lru_cache(maxsize=64)  # most instants written are of this very second
 def _second_text(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()
-
-
-def is_usual(text: str) -> bool:
-    """Whether a text has the form that `format` writes; its digits are not looked at."""
-    return text[_USUAL_END:] == "Z"
 
 
 def is_later(a: str, b: str) -> bool:

@@ -7,12 +7,15 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
+from plainstate.types import Json
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from plainstate.types import (
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
         Files,
         Finding,
         Head,
-        Json,
         Looked,
         Patch,
         PatchMaker,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Append", "Capabilities", "Engine", "LockedDocument", "OnFiles", "Together"]
+__all__ = ["Append", "Capabilities", "Engine", "LazyHead", "LockedDocument", "OnFiles", "Together"]
 
 
 class Capabilities(Struct, frozen=True):
@@ -115,6 +117,14 @@ class OnFiles(Protocol):
         Returns:
             What was done, or would be; "" for nothing.
         """
+
+
+class LazyHead(Struct, frozen=True):
+    """A `Head` that looks at the value only when asked."""
+
+    version: str | None
+    value: Callable[[], Json]
+    summary: Callable[[], dict[str, Json] | None]
 
 
 class LockedDocument(Protocol):

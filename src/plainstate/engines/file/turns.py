@@ -66,13 +66,21 @@ class Turns:
 
     def commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
         """Commits `pending`, together with all that wait for the same document."""
+        if not (
+            entry.lock.try_acquire(lock_file) or self._wait_for_turn(entry, pending, lock_file)
+        ):
+            return
+        failed = True
         try:
-            with self._mutex:
-                entry.queue.append(pending)
-            self._wait_and_commit(entry, pending, lock_file)
-        except BaseException:
-            self._withdraw(entry, pending)
-            raise
+            if not pending.settled:  # else somebody committed it while it waited
+                entry.file.refresh()
+                self._commit_queue(entry, pending)
+                self._fold_if_due(entry)
+            failed = False
+        finally:
+            if failed:  # before the next one gets the lock
+                self._withdraw(entry, pending)
+            self._access.finish(entry, lock_file, failed=failed)
 
     def commit_together(self, waiting: Sequence[Waiting], lock_file: LockFile) -> None:
         """Commits changes to different documents; each change learns its own outcome.
@@ -148,39 +156,28 @@ class Turns:
                 one.entry.queue = others
             for pending in one.changes:
                 if not pending.settled and isinstance(error, Exception):
-                    pending.error = error
+                    pending.fail(error)
         finally:
             self._access.finish(one.entry, lock_file, failed=True)
 
-    def _wait_and_commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        """Commits a change that is in its document's queue; after a failure it may be there yet."""
-        if not self._wait_for_turn(entry, pending, lock_file):
-            return
-        failed = True
-        try:
-            if not pending.settled:
-                entry.file.refresh()
-                self._commit_queue(entry, pending)
-                self._fold_if_due(entry)
-            failed = False
-        finally:
-            if failed:  # before the next one gets the lock
-                self._withdraw(entry, pending)
-            self._access.finish(entry, lock_file, failed=failed)
-
     def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
-        """Takes the lock; `False`: there is no need to, somebody else has committed it."""
-        while True:
-            try:
-                entry.lock.acquire(lock_file, self._access.lock_timeout_s)
-            except BaseException as error:
-                if self._withdraw(entry, pending) or not isinstance(error, LockTimeoutError):
-                    raise
-                if pending.settled:
-                    return False
-                # somebody is committing it at this moment: that is soon known
-            else:
-                return True
+        """Queues a change and waits for the lock; `False`: somebody else has committed it."""
+        try:
+            with self._mutex:
+                entry.queue.append(pending)
+            while not pending.settled:
+                try:
+                    entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+                except LockTimeoutError:
+                    if self._withdraw(entry, pending):
+                        raise
+                    # somebody is committing it at this moment: that is soon known
+                else:
+                    return True
+        except BaseException:
+            self._withdraw(entry, pending)
+            raise
+        return False
 
     def _withdraw(self, entry: Entry, pending: Pending) -> bool:
         """Nobody may commit what its caller is told is refused; `False`: somebody has begun to."""
@@ -191,8 +188,12 @@ class Turns:
             return True
 
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
-        with self._mutex:
-            group, entry.queue = entry.queue, []
+        group = [own]
+        if entry.queue:  # whoever comes to it from now on waits for the lock, and looks again
+            with self._mutex:
+                group, entry.queue = entry.queue, []
+            if own not in group:
+                group.append(own)
         try:
             entry.file.commit(group)
         except BaseException:
