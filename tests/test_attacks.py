@@ -249,7 +249,6 @@ def test_what_a_failed_sync_may_have_lost_is_made_good(machine: Machine, after: 
 def tiny_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 2_000)
     monkeypatch.setattr(feed_module, "FEED_BYTES", 6_000)
-    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 200)
 
 
 RUBBISH = {

@@ -35,7 +35,6 @@ ids = {"ids": lambda scenario: scenario.__name__}
 def _segments(request, monkeypatch):
     if request.param == "tiny segments":
         monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-        monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
 
 
 @pytest.mark.usefixtures("_segments")
@@ -138,7 +137,6 @@ def check_idle_writer():
     run = Run(disk)
     with pytest.MonkeyPatch.context() as patch, same_every_time():
         patch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-        patch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
         run.append(A, "idle writer's;", by="idle")
         for number in range(8):
             run.append(B, f"{number};")
@@ -158,7 +156,6 @@ def check_idle_writer():
 def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
     """Its line stands behind a full segment, which the follower has left."""
     monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
     disk = CrashFileSystem()
     run = Run(disk)
     process = disk.spawn()
@@ -170,12 +167,12 @@ def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
     seen = all_changes(reader)
     looks = iter([True])  # as if the segment became full right behind this look
 
-    def is_open() -> bool:
+    def size() -> int:
         if next(looks, False):
-            return True
+            return 0
         raise PowerCut
 
-    run.engine("killed")._feed._is_open = is_open
+    run.engine("killed")._feed._size = size
     with pytest.raises(PowerCut):
         run.append(A, "stray;", by="killed")
     process.kill()
@@ -261,7 +258,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     check_feed(run, run.engine("later"), strict=True)
 
 
-def failing(*_: object) -> None:
+def failing(*_: object, **__: object) -> None:
     raise OSError(errno.EIO, "no feed")
 
 
