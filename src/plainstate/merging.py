@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from plainstate.core import codec, convert, times
 from plainstate.core.patch import json_equal
 from plainstate.core.pointer import resolve
+from plainstate.core.summary import appended
 from plainstate.errors import ConflictError, InvalidValueError, NotFoundError, OwnershipError
 from plainstate.messages import next_time, refuse
 from plainstate.session import AGENTS, USERS, Session, last_turn
@@ -50,13 +51,15 @@ def appending(
     def change(head: Head) -> Patch:
         if head.version is None:
             return _creation(_begun(session_id, messages, user_id))
-        summary = head.summary()
-        repairs: Patch = []
-        if summary is None:
-            summary, repairs = _facts(head)
+        known = head.summary()
+        summary, repairs = _facts(head) if known is None else (known, [])
         if user_id is not None:
             _check_owner(session_id, summary["user_id"], user_id)
-        return repairs + _additions(session_id, summary, messages)
+        operations, last = _additions(summary, messages)
+        updated = _moved_by(last, summary, session_id)
+        if known is not None:
+            head.foresee(appended(known, messages, last, updated))
+        return [*repairs, *operations, _set_updated(updated)]
 
     return change
 
@@ -112,10 +115,10 @@ class Saving:
         if not added and not operations:
             return []
         latest = times.format(times.from_datetime(session.updated_at))
-        *additions, moved = _additions(session.id, summary, added)
-        moved["value"] = _later(moved["value"], latest, session.id)
+        additions, last = _additions(summary, added)
+        updated = _later(_moved_by(last, summary, session.id), latest, session.id)
         self.stored = [operation["value"] for operation in additions]
-        return [*repairs, *operations, *additions, moved]
+        return [*repairs, *operations, *additions, _set_updated(updated)]
 
 
 def _create_saved(session: Session, *, create: bool) -> Patch:
@@ -184,31 +187,35 @@ def _add_all(tree: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json
 
 
 def _additions(
-    session_id: str,
-    summary: dict[str, Json],
-    messages: Sequence[tuple[str, dict[str, Json]]],
-) -> Patch:
-    """Appends messages, each later than the one before, and moves `updated_at` along.
+    summary: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json]]]
+) -> tuple[Patch, str]:
+    """Appends messages, (array, tree) of each, every one later than the one before.
 
-    Args:
-        session_id: the session.
-        summary: of what is stored.
-        messages: (array, tree) of each, in order.
+    Returns:
+        The operations, and the time of the last turn behind them.
     """
     operations: Patch = []
-    before = last = summary["last"]
+    last = summary["last"]
     for array, message in messages:
         time = message["timestamp"]
-        last = next_time(time, last)
-        value = message if time is last else {**message, "timestamp": last}
-        operations.append({"op": "add", "path": _ENDS[array], "value": value})
-    updated = summary["updated_at"]
-    if updated == before:  # as usual: behind every turn is the last one
-        updated = last
-    elif last:
-        updated = _later(updated, last, session_id)
-    operations.append({"op": "replace", "path": "/updated_at", "value": updated})
-    return operations
+        if not times.is_later(time, last):
+            time = next_time(time, last)
+            message = {**message, "timestamp": time}  # noqa: PLW2901
+        operations.append({"op": "add", "path": _ENDS[array], "value": message})
+        last = time
+    return operations, last
+
+
+def _moved_by(last: str, summary: dict[str, Json], session_id: str) -> str:
+    """When the session was changed last, if `last` is the time of its last turn."""
+    updated: str = summary["updated_at"]
+    if updated == summary["last"]:  # nothing was changed since the turn before
+        return last
+    return _later(updated, last, session_id) if last else updated
+
+
+def _set_updated(time: str) -> dict[str, Json]:
+    return {"op": "replace", "path": "/updated_at", "value": time}
 
 
 def _later(updated: str, time: str, session_id: str) -> str:

@@ -87,7 +87,7 @@ def message_tree(message: Message) -> dict[str, Json]:
             hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
             pointer="",
         )
-    stamp = now_ns() if message.timestamp is None else _instant(message.timestamp)
+    stamp = message.timestamp
     content = message.content
     if type(content) is not str or not content.isascii():
         content = _text(content)
@@ -96,7 +96,9 @@ def message_tree(message: Message) -> dict[str, Json]:
         for name in ("session_id", "seed_id", "phase_reached"):
             tree[name] = _optional(name, getattr(message, name), str)
         tree["evaluation_passed"] = _optional("evaluation_passed", message.evaluation_passed, bool)
-    tree["timestamp"] = times.format(stamp)
+    tree["timestamp"] = (
+        times.of_clock(time.time_ns()) if stamp is None else times.format(_instant(stamp))
+    )
     metadata = message.metadata
     if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise _wrong("metadata", metadata, "a mapping")

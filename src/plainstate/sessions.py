@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.loading import Loaded
     from plainstate.messages import Message
-    from plainstate.types import Durability, Json, PatchMaker, State
+    from plainstate.types import Durability, Json, State
 
 __all__ = ["SessionMethods", "describe", "make_session"]
 
@@ -173,8 +173,9 @@ class SessionMethods:
             ...     [turn.content for turn in store.load_session("s-1").turns()]
             ['Hello', 'Hi, Ada!']
         """
-        turn = _turn(whole_message(UserMessage, content, timestamp, metadata))
-        return self._append_all(session_id, [turn], user_id, tx_id, durability)
+        message = whole_message(UserMessage, content, timestamp, metadata)
+        turns = [(USERS, message_tree(message))]
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def append_agent_response(
         self,
@@ -188,8 +189,9 @@ class SessionMethods:
         durability: Durability | None = None,
     ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`."""
-        turn = _turn(whole_message(AgentResponse, response, timestamp, metadata))
-        return self._append_all(session_id, [turn], user_id, tx_id, durability)
+        message = whole_message(AgentResponse, response, timestamp, metadata)
+        turns = [(AGENTS, message_tree(message))]
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def append_messages(
         self,
@@ -208,7 +210,10 @@ class SessionMethods:
             raise InvalidValueError(
                 "a batch is a list of messages", hint="Put a single message in a list.", pointer=""
             )
-        turns = [_turn(message) for message in batch]
+        turns = [
+            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
+            for message in batch
+        ]
         if not turns:
             raise InvalidValueError(
                 "there is nothing to append", hint="Pass at least one message.", pointer=""
@@ -231,7 +236,11 @@ class SessionMethods:
         if user_id is not None:
             Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
         change = merging.appending(document.name, turns, user_id)
-        return self._append(document, change, tx_id, durability)
+        if tx_id is not None:
+            names.check_tx_id(tx_id)
+        if durability is not None:
+            names.check_durability(durability)
+        return self._engine.append(document, change, tx_id=tx_id, durability=durability)
 
     def _save(
         self, session: Session, tx_id: str | None, durability: Durability | None, *, create: bool
@@ -243,29 +252,14 @@ class SessionMethods:
                 pointer="",
             )
         change = merging.Saving(session, create=create)
-        commit = self._append(_session_document(session.id), change, tx_id, durability)
-        session.settle(commit.version, change.stored)
-        return commit
-
-    def _append(
-        self,
-        document: DocumentId,
-        change: PatchMaker,
-        tx_id: str | None,
-        durability: Durability | None,
-    ) -> Commit:
-        return self._engine.append(
-            document,
+        commit = self._engine.append(
+            _session_document(session.id),
             change,
             tx_id=None if tx_id is None else names.check_tx_id(tx_id),
             durability=names.check_durability(durability),
         )
-
-
-def _turn(message: Message) -> tuple[str, dict[str, Json]]:
-    """The array that a message belongs to, and its tree."""
-    tree = message_tree(message)
-    return (USERS if isinstance(message, UserMessage) else AGENTS), tree
+        session.settle(commit.version, change.stored)
+        return commit
 
 
 def _session_document(session_id: str) -> DocumentId:

@@ -378,6 +378,10 @@ class Head(Protocol):
         """The session's summary, `None` if this is not a session.  Cheap: it
         is carried along from commit to commit (see `core/summary.py`)."""
 
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """Takes the summary behind the patch from a change that knows it, and so need not find it
+        out from the patch."""
+
 
 if TYPE_CHECKING:
     PatchMaker: TypeAlias = Callable[[Head], Patch]

@@ -197,13 +197,13 @@ def test_a_feed_that_cannot_be_written_stops_nobody():
     run = Run(disk)
     run.append(A, "one;")
     feed = run.engine("a")._feed
-    write, feed._append = feed._append, failing
+    write, feed._write = feed._write, failing
     for number in range(3):
         run.append(A, f"{number};")
         run.append(B, f"{number};")
     run.checkpoint()
     assert [change.seq for change in all_changes(run.open_engine(disk.spawn()))] == [1]
-    feed._append = write
+    feed._write = write
     check_feed(run, run.engine("a"), strict=True)
 
 
@@ -212,7 +212,7 @@ def test_a_feed_that_cannot_be_written_until_the_end_is_made_good_by_a_successor
     disk = CrashFileSystem()
     run = Run(disk)
     run.append(A, "one;")
-    run.engine("a")._feed._append = failing
+    run.engine("a")._feed._write = failing
     for number in range(3):
         run.append(A, f"{number};")
         run.append(B, f"{number};")
@@ -229,7 +229,7 @@ def test_what_a_dead_writer_did_is_told_before_it_is_folded_away():
     process = disk.spawn()
     run.use("killed", run.open_engine(process))
     run.append(A, "one;", by="killed")
-    run.engine("killed")._feed._append = failing
+    run.engine("killed")._feed._write = failing
     run.append(A, "two;", by="killed")
     run.append(A, "three;", by="killed")
     process.kill()
@@ -246,7 +246,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     run.append(B, "one;", by="living")
     process = disk.spawn()
     run.use("killed", run.open_engine(process))
-    run.engine("killed")._feed._append = failing
+    run.engine("killed")._feed._write = failing
     run.append(B, "two;", by="killed")
     run.append(B, "three;", by="killed")
     temp, _ = run.engine("killed")._disk.write_temp(f"{BASE}/c", b"half done")
@@ -268,9 +268,9 @@ def test_a_late_line_does_not_end_the_story_of_its_document():
     run = Run(disk)
     run.append(A, "one;", by="a")
     feed = run.engine("a")._feed
-    write, feed._append = feed._append, failing
+    write, feed._write = feed._write, failing
     run.append(A, "late;", by="a")
     run.append(A, "other process;", by="b")
-    feed._append = write
+    feed._write = write
     told = [(change.seq) for change in all_changes(run.engine("a"))]
     assert told == [1, 3, 2, 3]

@@ -12,16 +12,19 @@ from plainstate.core.times import is_later
 from plainstate.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from plainstate.types import DocumentId, Json, Patch
 
-__all__ = ["SESSIONS", "advance", "is_session", "summarize"]
+__all__ = ["SESSIONS", "advance", "appended", "is_session", "summarize"]
 
 SESSIONS: Final = "sessions"
 """The category whose JSON documents are sessions."""
 
 _PREVIEW_CHARACTERS: Final = 80
 _CARRIED: Final = ("active_seed_id", "active_persona_id")
-_COUNTS: Final = {"/user_messages/-": "users", "/agent_responses/-": "agents"}
+_ARRAYS: Final = {"user_messages": "users", "agent_responses": "agents"}
+_COUNTS: Final = {f"/{array}/-": count for array, count in _ARRAYS.items()}
 _FIELDS: Final = {f"/{name}": name for name in ("updated_at", *_CARRIED)}
 
 
@@ -94,8 +97,6 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
         for operation in patch:
             name, path, value = operation["op"], operation["path"], operation.get("value")
             if name == "add" and path in _COUNTS:
-                if not _is_message(value):
-                    return None
                 _count(after, _COUNTS[path], value)
             elif path in _FIELDS and name in ("add", "replace") and isinstance(value, str):
                 after[_FIELDS[path]] = value
@@ -106,11 +107,38 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
     return after
 
 
+def appended(
+    summary: dict[str, Json],
+    messages: Iterable[tuple[str, dict[str, Json]]],
+    last: str,
+    updated_at: str,
+) -> dict[str, Json]:
+    """The summary after messages were appended, as `advance` makes it of their patch.
+
+    Args:
+        summary: before.
+        messages: (array, tree) of each, in order.
+        last: time of the last one.
+        updated_at: the session's, from then on.
+    """
+    after = summary.copy()
+    for array, message in messages:
+        count = _ARRAYS[array]
+        if not after[count] and count == "users":
+            after["preview"] = _preview(message)
+        after[count] += 1
+    after["last"] = last
+    after["updated_at"] = updated_at
+    return after
+
+
 def _count(summary: dict[str, Json], array: str, message: Json) -> None:
+    time = message["timestamp"]
+    if not (isinstance(time, str) and isinstance(message["content"], str)):
+        raise TypeError("this is no message")
     if array == "users" and not summary[array]:
         summary["preview"] = _preview(message)
     summary[array] += 1
-    time = message["timestamp"]
     if time and is_later(time, summary["last"]):
         summary["last"] = time
 

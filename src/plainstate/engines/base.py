@@ -126,6 +126,9 @@ class LazyHead(Struct, frozen=True):
     value: Callable[[], Json]
     summary: Callable[[], dict[str, Json] | None]
 
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """Has no use for it."""
+
 
 class LockedDocument(Protocol):
     """A document that this caller alone may write until `release`."""

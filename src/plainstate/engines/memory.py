@@ -322,7 +322,7 @@ class MemoryEngine:
         seq = stored.seq + 1
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)
-        now = times.format(self._clock_ns() // 1000 * 1000)
+        now = times.of_clock(self._clock_ns())
         with self._mutex:
             existed = stored.version is not None
             stored.value = value

@@ -77,8 +77,8 @@ class FileDocument(Folding):
         if self._stale:
             self.catch_up()
         status = self._disk.fs.stat(self._snapshot_path)
-        deleted = self._lines_behind > 0 and self.position.version is None
         seen = "absent" if status is None else stamp_of(status)
+        deleted = self.position.version is None and self._lines_behind > 0
         if seen == self._verified and not deleted and self._unproven is None:
             return
         snapshot = self._snapshot()
@@ -126,8 +126,9 @@ class FileDocument(Folding):
     def begin_commit(self, group: Sequence[Pending]) -> Staged:
         """Writes the lines of a group.  Then call `confirm`, tell the feed, and `settle_commit`."""
         while True:
-            at = self.position
-            staged = Staged(self, self.load, self._services, at, at.version, self.chain_start())
+            at, journal = self.position, self._journal
+            check = self.chain_start() if journal is None else journal.check
+            staged = Staged(self, self.load, self._services, at, at.version, check)
             try:
                 staged.add_all(group)
                 break
@@ -137,11 +138,11 @@ class FileDocument(Folding):
             self.untold = True
             data = b"".join(staged.lines)
             try:
-                if self._journal is None:
+                if journal is None:
                     staged.prepare()
                     self._create(data, staged.check, len(staged.lines), sync=staged.sync)
                 else:
-                    self._journal.write(data, sync=staged.sync)
+                    journal.write(data, sync=staged.sync)
                     staged.size = len(data)
                     staged.prepare()
             except OSError as error:
@@ -176,7 +177,8 @@ class FileDocument(Folding):
             if staged.sync:
                 self.synced_seq = at.seq
             self.untold = not told
-        staged.settle()
+        for pending in staged.staged:
+            pending.settled = True
         if staged.repeated:
             self._settle_repeated(staged.repeated)
 

@@ -443,7 +443,7 @@ class FileEngine:
     # --- small things ---
 
     def _now(self) -> str:
-        return times.format(self._clock_ns() // 1000 * 1000)
+        return times.of_clock(self._clock_ns())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -119,7 +119,8 @@ class Feed:
             OSError: it still cannot.
         """
         with self._mutex:
-            self._write()
+            if self._unwritten:
+                self._write()
 
     def close(self) -> None:
         """Closes the open segment."""
@@ -127,25 +128,20 @@ class Feed:
             self._leave()
 
     def _write(self, *, looked: bool = False) -> None:
-        if not self._unwritten:
-            return
-        size = self._append(b"".join(self._unwritten), looked=looked)
-        self._unwritten = []
-        if size >= FEED_SEGMENT_BYTES:
-            self._rotate()
-
-    def _append(self, data: bytes, *, looked: bool) -> int:
-        """Writes to the open segment, at which the caller may have `looked`; returns its size."""
-        fs = self._disk.fs
-        while True:
+        """Writes what waits to the open segment, at which the caller may have `looked`."""
+        data = b"".join(self._unwritten)
+        write, size = self._disk.fs.write, -1
+        while size < 0:  # full meanwhile: readers may be past this segment
             if not looked and self._size() < 0:
                 self._leave()  # else this line could stand before an earlier one of its document
                 self._enter()
             looked = False
-            # a part: the whole once more, as others may have written behind it;
-            # full meanwhile: readers may be past this segment
-            if fs.write(self._fd, data) == len(data) and (size := self._size()) >= 0:
-                return size
+            if write(self._fd, data) == len(data):
+                size = self._size()
+            # else a part: the whole once more, as others may have written behind it
+        self._unwritten = []
+        if size >= FEED_SEGMENT_BYTES:
+            self._rotate()
 
     def _size(self) -> int:
         """Bytes of the segment at hand; -1 if that lost its name, or there is none."""

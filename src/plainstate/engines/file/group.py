@@ -12,7 +12,7 @@ from plainstate.core import feed, patch, record
 from plainstate.engines.file.position import Position, check_expected, duplicate
 from plainstate.engines.file.state import DocumentState, Services
 from plainstate.errors import PatchFailedError
-from plainstate.types import Action, Commit, Json, Patch, PatchMaker, action_of
+from plainstate.types import Action, Commit, Json, Patch, PatchMaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,9 @@ class Pending(Struct, eq=False):
         tx_id: its id; made up when it is staged, if it is `None`.
         expected: the version that must be current, if any.
         sync: whether its caller waits until it is durable.
-        commit: what it makes, once it is staged.
+        patch: what it makes of the newest state, once it is staged.
+        time: when that was.
+        commit: what is told to its caller.
         error: why it was not committed.
         settled: the outcome is known.
     """
@@ -41,6 +43,8 @@ class Pending(Struct, eq=False):
     tx_id: str | None
     expected: str | None
     sync: bool
+    patch: Patch = []
+    time: str = ""
     commit: Commit | None = None
     error: Exception | None = None
     settled: bool = False
@@ -54,7 +58,7 @@ class Pending(Struct, eq=False):
         """Returns what was committed, or raises why it was not."""
         if self.error is not None:
             raise self.error
-        if self.commit is None or not self.settled:
+        if self.commit is None:
             raise AssertionError("a change that was committed has an outcome")
         return self.commit
 
@@ -76,6 +80,7 @@ class Staged(Struct, eq=False):
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
         size: bytes that are written, not yet durable.
+        staged: changes that are committed with these lines.
         repeated: changes that were committed before, or change nothing: not settled before that
             state is durable.
     """
@@ -91,10 +96,10 @@ class Staged(Struct, eq=False):
     ids: dict[str, str] = {}
     told: list[bytes] = []
     size: int = 0
+    staged: list[Pending] = []
     repeated: list[Pending] = []
-    _staged: list[Pending] = []
-    _last: tuple[str, Patch, str] | None = None
-    _taken: list[tuple[Action, Position, str, Patch, str]] = []
+    _last: Pending | None = None
+    _foreseen: dict[str, Json] | None = None
     _value: Json = ...
 
     def add_all(self, group: Sequence[Pending]) -> None:
@@ -116,38 +121,46 @@ class Staged(Struct, eq=False):
                 self.sync = self.sync or pending.sync
 
     def prepare(self) -> None:
-        """Makes what is told once the lines are durable; they are being written meanwhile."""
-        self._take_in()
-        author = self.author
-        if not author.is_public:
-            return
-        for action, at, tx_id, _, now in self._taken:
-            version, summary = at.version, at.summary
-            if action == "delete":
-                version = summary = None
-            line = feed.encode(author.id, action, at.seq, version, tx_id, now, summary=summary)
-            self.told.append(line)
+        """Moves the position behind the last line, and makes what the feed is told of it.
 
-    def settle(self) -> None:
-        """The lines are durable: tells every caller."""
-        for pending in self._staged:
-            pending.settled = True
+        That is done as late as can be: the last line is being written meanwhile.
+        """
+        pending = self._last
+        if pending is None or pending.tx_id is None:
+            return
+        author, before, tx_id = self.author, self.position, pending.tx_id
+        seq = before.seq + 1
+        version = f"{seq}-{self.check:08x}"
+        summary = self._foreseen
+        if summary is None and author.is_session:
+            summary = before.summary_after(pending.patch)
+        if author.is_public:
+            if pending.patch == record.DELETION:
+                line = feed.encode(author.id, "delete", seq, None, tx_id, pending.time)
+            else:
+                action: Action = "create" if before.version is None else "update"
+                line = feed.encode(author.id, action, seq, version, tx_id, pending.time, summary)
+            self.told.append(line)
+        self.position = Position(seq, version, summary)
+        self.ids[tx_id] = self.version = version
+        pending.commit = Commit(seq, version, tx_id)
+        self._last = None
 
     def fail(self, error: Exception) -> None:
         """The lines could not be written: tells every caller."""
-        for pending in (*self._staged, *self.repeated):
+        for pending in (*self.staged, *self.repeated):
             pending.fail(copy.copy(error))
         self.lines.clear()
         self.told.clear()
-        self._staged.clear()
+        self.staged.clear()
         self.repeated.clear()
 
     def value(self) -> Json:
         """See `Head.value`."""
         if self._value is ...:
             value = self.load()
-            for _, _, _, operations, _ in self._taken:
-                value = patch.apply(value, copy.deepcopy(operations))
+            for pending in self.staged:
+                value = patch.apply(value, copy.deepcopy(pending.patch))
             self._value = value
         return self._value
 
@@ -159,9 +172,13 @@ class Staged(Struct, eq=False):
             self.position = at = Position(at.seq, at.version, summary)
         return at.summary
 
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """See `Head.foresee`."""
+        self._foreseen = summary
+
     def _add(self, pending: Pending) -> None:
         if self._last is not None:
-            self._take_in()
+            self.prepare()
         author = self.author
         tx_id = pending.tx_id
         if tx_id is None:
@@ -173,44 +190,35 @@ class Staged(Struct, eq=False):
             return
         elif tx_id in self.ids:
             pending.commit = duplicate(author.id, tx_id, self.ids[tx_id])
-            self._staged.append(pending)
+            self.staged.append(pending)
             return
         if pending.expected is not None:
             check_expected(author.id, pending.expected, self.version)
+        self._foreseen = None
         operations = pending.change(self)
         seq = self.position.seq
         if not operations:
             pending.commit = Commit(seq, self.version or "", tx_id)
             self.repeated.append(pending)
             return
-        now = self.services.now()
+        pending.patch, pending.time = operations, self.services.now()
         line, check = record.encode_transaction(
-            seq + 1, tx_id, now, operations, previous=self.check, synced=author.synced_seq
+            seq + 1,
+            tx_id,
+            pending.time,
+            operations,
+            previous=self.check,
+            synced=author.synced_seq,
         )
-        author.check_size(len(line))
+        if len(line) > self.services.max_write_bytes:
+            author.check_size(len(line))
         if self._value is not ...:
             self._check_fit(operations)
         # nothing fails from here on: what is staged is committed, and its caller told so
         self.check = check
         self.lines.append(line)
-        self._staged.append(pending)
-        self._last = tx_id, operations, now
-
-    def _take_in(self) -> None:
-        """Moves the position behind the last line: as late as can be, see `prepare`."""
-        if self._last is None:
-            return
-        tx_id, operations, now = self._last
-        before = self.position
-        seq = before.seq + 1
-        version = f"{seq}-{self.check:08x}"
-        summary = before.summary_after(operations) if self.author.is_session else None
-        self.position = at = Position(seq, version, summary)
-        self.ids[tx_id] = self.version = version
-        action = action_of(existed=before.version is not None, exists=operations != record.DELETION)
-        self._taken.append((action, at, tx_id, operations, now))
-        self._staged[-1].commit = Commit(seq, version, tx_id)
-        self._last = None
+        self.staged.append(pending)
+        self._last = pending
 
     def _check_fit(self, operations: Patch) -> None:
         if operations == record.DELETION:

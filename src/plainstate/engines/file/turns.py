@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from plainstate.engines.file.access import Access
+    from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.feed import Feed
     from plainstate.engines.file.group import Pending, Staged
@@ -74,8 +75,12 @@ class Turns:
         try:
             if not pending.settled:  # else somebody committed it while it waited
                 entry.file.refresh()
-                self._commit_queue(entry, pending)
-                self._fold_if_due(entry)
+                if entry.queue:  # whoever comes to it from now on waits for the lock first
+                    self._commit_queue(entry, pending)
+                else:
+                    entry.file.commit([pending])
+                if entry.file.wants_fold:
+                    self._fold(entry.file)
             failed = False
         finally:
             if failed:  # before the next one gets the lock
@@ -133,7 +138,8 @@ class Turns:
             if written.error is not None:
                 raise written.error
             file.settle_commit(written.staged, told=written.told)
-            self._fold_if_due(one.entry)
+            if file.wants_fold:
+                self._fold(file)
         except BaseException as error:
             self._give_up(one, written.group, lock_file, error)
             if not isinstance(error, Exception):
@@ -188,12 +194,10 @@ class Turns:
             return True
 
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
-        group = [own]
-        if entry.queue:  # whoever comes to it from now on waits for the lock, and looks again
-            with self._mutex:
-                group, entry.queue = entry.queue, []
-            if own not in group:
-                group.append(own)
+        with self._mutex:
+            group, entry.queue = entry.queue, []
+        if own not in group:
+            group.append(own)
         try:
             entry.file.commit(group)
         except BaseException:
@@ -201,12 +205,10 @@ class Turns:
                 entry.queue += [one for one in group if one is not own and not one.settled]
             raise
 
-    def _fold_if_due(self, entry: Entry) -> None:
-        if not entry.file.wants_fold:
-            return
+    def _fold(self, file: FileDocument) -> None:
         try:
-            entry.file.fold()
+            file.fold()
         except (OSError, PlainstateError):
             # the commit stands; the fold is tried again later, and reported by checkpoint and close
-            entry.file.postpone_fold()
-            entry.file.distrust()
+            file.postpone_fold()
+            file.distrust()
