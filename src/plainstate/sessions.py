@@ -12,7 +12,7 @@ from plainstate.core.summary import SESSIONS, summarize
 from plainstate.engines.past import state_at
 from plainstate.errors import DamagedError, InvalidValueError, OwnershipError
 from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
-from plainstate.session import AGENTS, USERS, Session
+from plainstate.session import AGENTS, USERS, Session, check_user
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class SessionMethods:
     ) -> Commit:
         document = _session_document(session_id)
         if user_id is not None:
-            Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
+            check_user(user_id)  # before the lock
         change = merging.appending(document.name, turns, user_id)
         if tx_id is not None:
             names.check_tx_id(tx_id)
