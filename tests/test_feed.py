@@ -35,7 +35,6 @@ def engine(tmp_path: Path):
 def _tiny(monkeypatch):
     """Segments of a few lines; the limits of what is kept allow some twenty lines."""
     monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 500)
-    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
 
 
 def open_engine(path: Path, fs=None) -> FileEngine:
@@ -44,7 +43,7 @@ def open_engine(path: Path, fs=None) -> FileEngine:
 
 def adding(text: str):
     def change(head: Head) -> Patch:
-        if not head.exists:
+        if head.version is None:
             return [{"op": "add", "path": "", "value": [text]}]
         return [{"op": "add", "path": "/-", "value": text}]
 

@@ -87,7 +87,7 @@ def operations(who: str) -> dict[str, Operation]:
     saved = holding(X, (f"{who} saved",))
 
     def patch(head: Head) -> Patch:
-        if not head.exists:
+        if head.version is None:
             raise NotFoundError(f"no {X}", hint="Create it.", document=str(X))
         return [{"op": "add", "path": f"/{who}", "value": 1}]
 
@@ -156,7 +156,7 @@ class Meeting:
         for engine in (self.first, self.second):
             for document in (X, Y):
                 with engine.lock(document) as locked:
-                    assert locked.head.exists == (document == X)
+                    assert (locked.head.version is not None) == (document == X)
         if self.in_conflict:
             self.first.append(X, lambda _: [{"op": "replace", "path": "/count", "value": 1}])
             edit(self.disk, count=10)

@@ -56,7 +56,7 @@ def _one(
     engine: FileEngine, chance: random.Random, document: DocumentId, tx_id: str
 ) -> Commit | None:
     def change(head: Head) -> Patch:
-        if not head.exists:
+        if head.version is None:
             return [{"op": "add", "path": "", "value": [tx_id]}]
         return [{"op": "add", "path": "/-", "value": tx_id}]
 

@@ -98,7 +98,7 @@ class DocumentMethods:
         added = _text(text)
 
         def change(head: Head) -> Patch:
-            return [{"op": "add", "path": "/-" if head.exists else "", "value": added}]
+            return [{"op": "add", "path": "" if head.version is None else "/-", "value": added}]
 
         document = document_id(category, name, "markdown")
         return self._engine.append(
@@ -407,7 +407,7 @@ def _is_there(engine: Engine, document: DocumentId) -> bool:
 
 def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
     def change(head: Head) -> Patch:
-        if not head.exists:
+        if head.version is None:
             raise NotFoundError(
                 f"no document {document}",
                 hint="Create it with save_json first; a Markdown text is not patched.",

@@ -298,10 +298,11 @@ def _commit(
     if state is None:
         deleted = locked.delete(tx_id)
         return locked.append([], tx_id) if deleted is None else deleted
-    now = head.value() if head.exists else None
+    exists = head.version is not None
+    now = head.value() if exists else None
     value = _going_on(document, now, state.value)
-    if not head.exists or document.kind == "markdown":
-        same = head.exists and now == value
+    if not exists or document.kind == "markdown":
+        same = exists and now == value
         return locked.append([], tx_id) if same else locked.replace(value, tx_id)
     operations = copy.deepcopy(diff(now, value))
     if len(codec.encode(operations)) < len(codec.encode(value)):
@@ -348,7 +349,7 @@ def _forked(source: Session, fresh: Session, count: int | None) -> dict[str, Jso
 
 def _creating(tree: dict[str, Json]) -> PatchMaker:
     def change(head: Head) -> Patch:
-        if head.exists:
+        if head.version is not None:
             raise AlreadyExistsError(
                 f"there is a session {tree['id']}",
                 hint="Choose another new_id, or leave it out.",

@@ -7,13 +7,14 @@ hand, appending does not load the session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from plainstate.core import codec, convert, times
 from plainstate.core.patch import json_equal
 from plainstate.core.pointer import resolve
-from plainstate.errors import ConflictError, NotFoundError, OwnershipError
-from plainstate.messages import next_time, parse_time
+from plainstate.core.summary import appended
+from plainstate.errors import ConflictError, InvalidValueError, NotFoundError, OwnershipError
+from plainstate.messages import next_time, refuse
 from plainstate.session import AGENTS, USERS, Session, last_turn
 
 if TYPE_CHECKING:
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Saving", "appending", "creating"]
 
+_ENDS: Final = {array: f"/{array}/-" for array in (USERS, AGENTS)}
+"""Where the next message of each array goes."""
+
 
 def creating(session: Session) -> PatchMaker:
     """Creates a session unless it exists: of two racing creators, one wins."""
 
     def change(head: Head) -> Patch:
-        return [] if head.exists else _creation(session.to_tree())
+        return [] if head.version is not None else _creation(session.to_tree())
 
     return change
 
@@ -45,22 +49,33 @@ def appending(
     """
 
     def change(head: Head) -> Patch:
-        if not head.exists and user_id is None:
-            raise NotFoundError(
-                f"no session {session_id}",
-                hint="Create it with get_or_create_session, or pass user_id= to create it here.",
-                document=f"sessions/{session_id}",
-            )
-        if not head.exists:
-            tree = Session.with_id(user_id or "", session_id).to_tree()
-            _add_all(tree, messages)
-            return _creation(tree)
-        facts = _Facts(session_id, head)
+        if head.version is None:
+            return _creation(_begun(session_id, messages, user_id))
+        known = head.summary()
+        summary, repairs = _facts(head) if known is None else (known, [])
         if user_id is not None:
-            _check_owner(session_id, facts.user_id, user_id)
-        return facts.repairs + _additions(facts, messages)
+            _check_owner(session_id, summary["user_id"], user_id)
+        operations, last = _additions(summary, messages)
+        updated = _moved_by(last, summary, session_id)
+        if known is not None:
+            head.foresee(appended(known, messages, last, updated))
+        return [*repairs, *operations, _set_updated(updated)]
 
     return change
+
+
+def _begun(
+    session_id: str, messages: Sequence[tuple[str, dict[str, Json]]], user_id: str | None
+) -> dict[str, Json]:
+    if user_id is None:
+        raise NotFoundError(
+            f"no session {session_id}",
+            hint="Create it with get_or_create_session, or pass user_id= to create it here.",
+            document=f"sessions/{session_id}",
+        )
+    tree = Session.with_id(user_id, session_id).to_tree()
+    _add_all(tree, messages)
+    return tree
 
 
 class Saving:
@@ -82,10 +97,13 @@ class Saving:
     def __call__(self, head: Head) -> Patch:
         """The patch on top of `head`; a `PatchMaker`."""
         session = self._session
-        if not head.exists:
+        if head.version is None:
             return _create_saved(session, create=self._create)
-        facts = _Facts(session.id, head)
-        _check_owner(session.id, facts.user_id, session.user_id)
+        summary = head.summary()
+        repairs: Patch = []
+        if summary is None:
+            summary, repairs = _facts(head)
+        _check_owner(session.id, summary["user_id"], session.user_id)
         operations: Patch = []
         fields = session.changed_fields()
         removed = [(array, tree) for what, array, tree in session.changes if what == "remove"]
@@ -97,9 +115,10 @@ class Saving:
         if not added and not operations:
             return []
         latest = times.format(times.from_datetime(session.updated_at))
-        additions = _additions(facts, added, latest)
-        self.stored = [operation["value"] for operation in additions[:-1]]
-        return [*facts.repairs, *operations, *additions]
+        additions, last = _additions(summary, added)
+        updated = _later(_moved_by(last, summary, session.id), latest, session.id)
+        self.stored = [operation["value"] for operation in additions]
+        return [*repairs, *operations, *additions, _set_updated(updated)]
 
 
 def _create_saved(session: Session, *, create: bool) -> Patch:
@@ -120,37 +139,26 @@ def _create_saved(session: Session, *, create: bool) -> Patch:
     return _creation(convert.to_tree(session.to_tree()))
 
 
-class _Facts:
-    """What merging must know about the stored session; loads it only if its summary is unknown.
+def _facts(head: Head) -> tuple[dict[str, Json], Patch]:
+    """What merging must know about a stored session whose summary is unknown: loads it.
 
-    Attributes:
-        user_id: who owns it.
-        updated_at: its last change.
-        last: time of its last turn, "" if there is none.
-        repairs: operations that add what it lacks.
+    Returns:
+        The part of a summary that it needs, and operations that add what the session lacks.
     """
-
-    def __init__(self, session_id: str, head: Head) -> None:
-        self.repairs: Patch = []
-        summary = head.summary()
-        if summary is not None:
-            self.user_id: str = summary["user_id"]
-            self.updated_at: str = summary["updated_at"]
-            self.last: str = summary["last"]
-        else:
-            stored = head.value()
-            copied = dict(stored) if isinstance(stored, dict) else stored
-            session = Session(copied)  # refuses what is not a session, and fills in what may lack
-            self.repairs = [
-                {"op": "add", "path": f"/{name}", "value": empty}
-                for name, empty in ((USERS, []), (AGENTS, []), ("metadata", {}))
-                if name not in stored
-            ]
-            self.user_id = session.user_id
-            self.updated_at = stored["updated_at"]
-            self.last = session.last_time()
-        if not times.is_usual(self.updated_at):
-            parse_time(self.updated_at, f"updated_at of session {session_id}")
+    stored = head.value()
+    copied = dict(stored) if isinstance(stored, dict) else stored
+    session = Session(copied)  # refuses what is not a session, and fills in what may lack
+    repairs: Patch = [
+        {"op": "add", "path": f"/{name}", "value": empty}
+        for name, empty in ((USERS, []), (AGENTS, []), ("metadata", {}))
+        if name not in stored
+    ]
+    facts = {
+        "user_id": session.user_id,
+        "updated_at": stored["updated_at"],
+        "last": session.last_time(),
+    }
+    return facts, repairs
 
 
 def _check_owner(session_id: str, owner: str, user_id: str) -> None:
@@ -175,27 +183,46 @@ def _add_all(tree: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json
         tree[array].append({**message, "timestamp": last})
     first = messages[0][1]["timestamp"]
     tree["created_at"] = first if times.is_later(tree["created_at"], first) else tree["created_at"]
-    tree["updated_at"] = _later(tree["updated_at"], last)
+    tree["updated_at"] = _later(tree["updated_at"], last, tree["id"])
 
 
 def _additions(
-    facts: _Facts, messages: Sequence[tuple[str, dict[str, Json]]], latest: str = ""
-) -> Patch:
-    operations: list[dict[str, Any]] = []
-    updated, last = facts.updated_at, facts.last
-    if latest:
-        updated = _later(updated, latest)
+    summary: dict[str, Json], messages: Sequence[tuple[str, dict[str, Json]]]
+) -> tuple[Patch, str]:
+    """Appends messages, (array, tree) of each, every one later than the one before.
+
+    Returns:
+        The operations, and the time of the last turn behind them.
+    """
+    operations: Patch = []
+    last = summary["last"]
     for array, message in messages:
-        last = next_time(message["timestamp"], last)
-        stamped = {**message, "timestamp": last}
-        operations.append({"op": "add", "path": f"/{array}/-", "value": stamped})
-        updated = _later(updated, last)
-    operations.append({"op": "replace", "path": "/updated_at", "value": updated})
-    return operations
+        time = message["timestamp"]
+        if not times.is_later(time, last):
+            time = next_time(time, last)
+            message = {**message, "timestamp": time}  # noqa: PLW2901
+        operations.append({"op": "add", "path": _ENDS[array], "value": message})
+        last = time
+    return operations, last
 
 
-def _later(a: str, b: str) -> str:
-    return a if times.is_later(a, b) else b
+def _moved_by(last: str, summary: dict[str, Json], session_id: str) -> str:
+    """When the session was changed last, if `last` is the time of its last turn."""
+    updated: str = summary["updated_at"]
+    if updated == summary["last"]:  # nothing was changed since the turn before
+        return last
+    return _later(updated, last, session_id) if last else updated
+
+
+def _set_updated(time: str) -> dict[str, Json]:
+    return {"op": "replace", "path": "/updated_at", "value": time}
+
+
+def _later(updated: str, time: str, session_id: str) -> str:
+    try:
+        return time if times.is_later(time, updated) else updated
+    except InvalidValueError as error:
+        refuse(f"updated_at of session {session_id} is not a time: {error}")
 
 
 def _removals(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from msgspec import Struct, field
 
@@ -72,6 +72,8 @@ class AgentResponse(Struct, frozen=True):
 Message = UserMessage | AgentResponse
 """One turn of a conversation."""
 
+_KINDS: Final = (UserMessage, AgentResponse)
+
 
 def message_tree(message: Message) -> dict[str, Json]:
     """The JSON tree of a message, with the time of this moment if it has none.
@@ -79,19 +81,24 @@ def message_tree(message: Message) -> dict[str, Json]:
     Raises:
         InvalidValueError: it holds something that JSON cannot.
     """
-    if not isinstance(message, UserMessage | AgentResponse):
+    if not isinstance(message, _KINDS):
         raise InvalidValueError(
             f"a message must be a UserMessage or an AgentResponse, not {type(message).__name__}",
             hint="Wrap the text: UserMessage('…') or AgentResponse('…').",
             pointer="",
         )
-    stamp = now_ns() if message.timestamp is None else _instant(message.timestamp)
-    tree: dict[str, Json] = {"content": _text(message.content)}
+    stamp = message.timestamp
+    content = message.content
+    if type(content) is not str or not content.isascii():
+        content = _text(content)
+    tree: dict[str, Json] = {"content": content}
     if isinstance(message, AgentResponse):
         for name in ("session_id", "seed_id", "phase_reached"):
             tree[name] = _optional(name, getattr(message, name), str)
         tree["evaluation_passed"] = _optional("evaluation_passed", message.evaluation_passed, bool)
-    tree["timestamp"] = times.format(stamp)
+    tree["timestamp"] = (
+        times.of_clock(time.time_ns()) if stamp is None else times.format(_instant(stamp))
+    )
     metadata = message.metadata
     if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise _wrong("metadata", metadata, "a mapping")
@@ -129,8 +136,6 @@ def next_time(text: str, last: str) -> str:
 def _text(content: object) -> str:
     if not isinstance(content, str):
         raise _wrong("content", content, "text")
-    if type(content) is str and content.isascii():
-        return content
     return str(codec.check(content))
 
 

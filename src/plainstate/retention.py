@@ -331,7 +331,7 @@ class RetentionMethods:
         moved: list[PrunedSession] = []
         busy: list[str] = []
         with self._engine.lock(manifest) as locked:
-            locked.replace({"time": times.format(time.time_ns() // 1000 * 1000)})
+            locked.replace({"time": times.of_clock(time.time_ns())})
             for session, version in chosen:
                 document = DocumentId(SESSIONS, session.id)
                 try:

@@ -46,6 +46,7 @@ __all__ = [
     "Session",
     "SessionId",
     "SessionSummary",
+    "check_user",
     "last_turn",
 ]
 
@@ -145,17 +146,12 @@ class Session:
             InvalidNameError: the id is not a valid name.
             InvalidValueError: the user id is not text.
         """
-        if not isinstance(user_id, str) or not user_id:
-            raise InvalidValueError(
-                "user_id must be a non-empty text",
-                hint="Pass who owns the session.",
-                pointer="/user_id",
-            )
-        now = times.format(now_ns())
+        owner = check_user(user_id)
+        now = times.of_clock(time.time_ns())
         return cls(
             {
                 "id": str(names.check_name(session_id)),
-                "user_id": str(codec.check(user_id)),
+                "user_id": owner,
                 USERS: [],
                 AGENTS: [],
                 "created_at": now,
@@ -413,6 +409,17 @@ class Session:
     def __repr__(self) -> str:
         counts = f"{len(self._tree[USERS])} + {len(self._tree[AGENTS])} messages"
         return f"<Session {self.id!s} of {self.user_id}: {counts}>"
+
+
+def check_user(user_id: str) -> str:
+    """Refuses what cannot own a session (`InvalidValueError`)."""
+    if not isinstance(user_id, str) or not user_id:
+        raise InvalidValueError(
+            "user_id must be a non-empty text",
+            hint="Pass who owns the session.",
+            pointer="/user_id",
+        )
+    return str(codec.check(user_id))
 
 
 def last_turn(tree: dict[str, Json]) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from plainstate.core.summary import SESSIONS, summarize
 from plainstate.engines.past import state_at
 from plainstate.errors import DamagedError, InvalidValueError, OwnershipError
 from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
-from plainstate.session import AGENTS, USERS, Session
+from plainstate.session import AGENTS, USERS, Session, check_user
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.loading import Loaded
     from plainstate.messages import Message
-    from plainstate.types import Durability, Json, PatchMaker, State
+    from plainstate.types import Durability, Json, State
 
 __all__ = ["SessionMethods", "describe", "make_session"]
 
@@ -174,7 +174,8 @@ class SessionMethods:
             ['Hello', 'Hi, Ada!']
         """
         message = whole_message(UserMessage, content, timestamp, metadata)
-        return self._append_all(session_id, [message], user_id, tx_id, durability)
+        turns = [(USERS, message_tree(message))]
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def append_agent_response(
         self,
@@ -189,7 +190,8 @@ class SessionMethods:
     ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`."""
         message = whole_message(AgentResponse, response, timestamp, metadata)
-        return self._append_all(session_id, [message], user_id, tx_id, durability)
+        turns = [(AGENTS, message_tree(message))]
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def append_messages(
         self,
@@ -208,7 +210,15 @@ class SessionMethods:
             raise InvalidValueError(
                 "a batch is a list of messages", hint="Put a single message in a list.", pointer=""
             )
-        return self._append_all(session_id, list(batch), user_id, tx_id, durability)
+        turns = [
+            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
+            for message in batch
+        ]
+        if not turns:
+            raise InvalidValueError(
+                "there is nothing to append", hint="Pass at least one message.", pointer=""
+            )
+        return self._append_all(session_id, turns, user_id, tx_id, durability)
 
     def delete_session(self, session_id: str) -> bool:
         """Deletes a session; `False` if there is none."""
@@ -217,24 +227,20 @@ class SessionMethods:
     def _append_all(
         self,
         session_id: str,
-        batch: list[Message],
+        turns: list[tuple[str, dict[str, Json]]],
         user_id: str | None,
         tx_id: str | None,
         durability: Durability | None,
     ) -> Commit:
-        messages = [
-            (USERS if isinstance(message, UserMessage) else AGENTS, message_tree(message))
-            for message in batch
-        ]
-        if not messages:
-            raise InvalidValueError(
-                "there is nothing to append", hint="Pass at least one message.", pointer=""
-            )
         document = _session_document(session_id)
         if user_id is not None:
-            Session.with_id(user_id, document.name)  # refuses a bad user id before the lock
-        change = merging.appending(document.name, messages, user_id)
-        return self._append(document, change, tx_id, durability)
+            check_user(user_id)  # before the lock
+        change = merging.appending(document.name, turns, user_id)
+        if tx_id is not None:
+            names.check_tx_id(tx_id)
+        if durability is not None:
+            names.check_durability(durability)
+        return self._engine.append(document, change, tx_id=tx_id, durability=durability)
 
     def _save(
         self, session: Session, tx_id: str | None, durability: Durability | None, *, create: bool
@@ -246,23 +252,14 @@ class SessionMethods:
                 pointer="",
             )
         change = merging.Saving(session, create=create)
-        commit = self._append(_session_document(session.id), change, tx_id, durability)
-        session.settle(commit.version, change.stored)
-        return commit
-
-    def _append(
-        self,
-        document: DocumentId,
-        change: PatchMaker,
-        tx_id: str | None,
-        durability: Durability | None,
-    ) -> Commit:
-        return self._engine.append(
-            document,
+        commit = self._engine.append(
+            _session_document(session.id),
             change,
             tx_id=None if tx_id is None else names.check_tx_id(tx_id),
             durability=names.check_durability(durability),
         )
+        session.settle(commit.version, change.stored)
+        return commit
 
 
 def _session_document(session_id: str) -> DocumentId:

@@ -364,40 +364,23 @@ class Looked(Struct, frozen=True):
     told: bool = False
 
 
-class Head:
-    """A document's newest state as a writer sees it under the lock.
+class Head(Protocol):
+    """A document's newest state as a writer sees it under the lock."""
 
-    Attributes:
-        exists: whether the document is there.
-        seq: the last transaction's number; 0 if there never was one.
-        version: the current version, `None` where the document is absent.
-    """
-
-    __slots__ = ("_load_summary", "_load_value", "exists", "seq", "version")
-
-    def __init__(
-        self,
-        *,
-        exists: bool,
-        seq: int,
-        version: str | None,
-        load_value: Callable[[], Json],
-        load_summary: Callable[[], dict[str, Json] | None],
-    ) -> None:
-        self.exists = exists
-        self.seq = seq
-        self.version = version
-        self._load_value = load_value
-        self._load_summary = load_summary
+    @property
+    def version(self) -> str | None:
+        """The current version, `None` where the document is absent."""
 
     def value(self) -> Json:
         """The whole value, `None` if absent.  Costs a load; do not modify it."""
-        return self._load_value()
 
     def summary(self) -> dict[str, Json] | None:
         """The session's summary, `None` if this is not a session.  Cheap: it
         is carried along from commit to commit (see `core/summary.py`)."""
-        return self._load_summary()
+
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """Takes the summary behind the patch from a change that knows it, and so need not find it
+        out from the patch."""
 
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ class Progress:
         Raises:
             ConflictError: the follower was removed, or another watch saved in its name.
         """
-        value = {"cursor": cursor, "time": times.format(time.time_ns() // 1000 * 1000)}
+        value = {"cursor": cursor, "time": times.of_clock(time.time_ns())}
         try:
             commit = self._engine.replace(self._document, value, expected=self._version)
         except ConflictError as error:

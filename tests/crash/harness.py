@@ -250,7 +250,7 @@ class Run:
 
         def call() -> Commit:
             engine = self.engine("a")
-            entry = engine._access.borrow(document)
+            entry = engine._access.entries.borrow(document)
             queue = entry.queue  # other threads wait for the same document
             for text, tx_id in zip(texts[:-1], tx_ids, strict=False):
                 queue.append(Pending(patching(document, (text,)), tx_id, None, sync=True))
@@ -601,7 +601,7 @@ def patching(document: DocumentId, texts: tuple[str, ...]) -> Callable[[Any], Pa
     """The change that adds items."""
 
     def change(head: Any) -> Patch:
-        if not head.exists:
+        if head.version is None:
             return [{"op": "add", "path": "", "value": holding(document, texts)}]
         if document.kind == "markdown":
             return [{"op": "add", "path": "/-", "value": text} for text in texts]

@@ -35,7 +35,6 @@ ids = {"ids": lambda scenario: scenario.__name__}
 def _segments(request, monkeypatch):
     if request.param == "tiny segments":
         monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-        monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
 
 
 @pytest.mark.usefixtures("_segments")
@@ -138,7 +137,6 @@ def check_idle_writer():
     run = Run(disk)
     with pytest.MonkeyPatch.context() as patch, same_every_time():
         patch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-        patch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
         run.append(A, "idle writer's;", by="idle")
         for number in range(8):
             run.append(B, f"{number};")
@@ -158,7 +156,6 @@ def check_idle_writer():
 def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
     """Its line stands behind a full segment, which the follower has left."""
     monkeypatch.setattr(feed_module, "FEED_SEGMENT_BYTES", 300)
-    monkeypatch.setattr(feed_module, "_LOOK_EVERY_BYTES", 1)
     disk = CrashFileSystem()
     run = Run(disk)
     process = disk.spawn()
@@ -170,12 +167,12 @@ def test_a_writer_killed_before_it_looked_again(monkeypatch, others_go_on):
     seen = all_changes(reader)
     looks = iter([True])  # as if the segment became full right behind this look
 
-    def is_open() -> bool:
+    def size() -> int:
         if next(looks, False):
-            return True
+            return 0
         raise PowerCut
 
-    run.engine("killed")._feed._is_open = is_open
+    run.engine("killed")._feed._size = size
     with pytest.raises(PowerCut):
         run.append(A, "stray;", by="killed")
     process.kill()
@@ -200,13 +197,13 @@ def test_a_feed_that_cannot_be_written_stops_nobody():
     run = Run(disk)
     run.append(A, "one;")
     feed = run.engine("a")._feed
-    write, feed._append = feed._append, failing
+    write, feed._write = feed._write, failing
     for number in range(3):
         run.append(A, f"{number};")
         run.append(B, f"{number};")
     run.checkpoint()
     assert [change.seq for change in all_changes(run.open_engine(disk.spawn()))] == [1]
-    feed._append = write
+    feed._write = write
     check_feed(run, run.engine("a"), strict=True)
 
 
@@ -215,7 +212,7 @@ def test_a_feed_that_cannot_be_written_until_the_end_is_made_good_by_a_successor
     disk = CrashFileSystem()
     run = Run(disk)
     run.append(A, "one;")
-    run.engine("a")._feed._append = failing
+    run.engine("a")._feed._write = failing
     for number in range(3):
         run.append(A, f"{number};")
         run.append(B, f"{number};")
@@ -232,7 +229,7 @@ def test_what_a_dead_writer_did_is_told_before_it_is_folded_away():
     process = disk.spawn()
     run.use("killed", run.open_engine(process))
     run.append(A, "one;", by="killed")
-    run.engine("killed")._feed._append = failing
+    run.engine("killed")._feed._write = failing
     run.append(A, "two;", by="killed")
     run.append(A, "three;", by="killed")
     process.kill()
@@ -249,7 +246,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     run.append(B, "one;", by="living")
     process = disk.spawn()
     run.use("killed", run.open_engine(process))
-    run.engine("killed")._feed._append = failing
+    run.engine("killed")._feed._write = failing
     run.append(B, "two;", by="killed")
     run.append(B, "three;", by="killed")
     temp, _ = run.engine("killed")._disk.write_temp(f"{BASE}/c", b"half done")
@@ -261,7 +258,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     check_feed(run, run.engine("later"), strict=True)
 
 
-def failing(*_: object) -> None:
+def failing(*_: object, **__: object) -> None:
     raise OSError(errno.EIO, "no feed")
 
 
@@ -271,9 +268,9 @@ def test_a_late_line_does_not_end_the_story_of_its_document():
     run = Run(disk)
     run.append(A, "one;", by="a")
     feed = run.engine("a")._feed
-    write, feed._append = feed._append, failing
+    write, feed._write = feed._write, failing
     run.append(A, "late;", by="a")
     run.append(A, "other process;", by="b")
-    feed._append = write
+    feed._write = write
     told = [(change.seq) for change in all_changes(run.engine("a"))]
     assert told == [1, 3, 2, 3]

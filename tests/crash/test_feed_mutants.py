@@ -8,6 +8,7 @@ from harness import Violation
 from test_feed import check_idle_writer, check_kills_of_reader
 
 import plainstate.engines.file.document as document_module
+from plainstate.engines.file import feed as feed_module
 from plainstate.engines.file import writers
 from plainstate.engines.file.feed import Feed
 from plainstate.engines.file.group import Staged
@@ -36,7 +37,7 @@ def test_a_line_is_told_before_its_commit_is_written(monkeypatch):
     def tell_first(self, group):
         add_all(self, group)
         self.prepare()
-        self._author._services.feed.tell(self.told)
+        self.services.feed.tell(self.told)
 
     monkeypatch.setattr(Staged, "add_all", tell_first)
     with pytest.raises(Violation, match="never committed"):
@@ -48,7 +49,7 @@ def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
 
     def tell_first(self):
         prepare(self)
-        self._author._services.feed.tell(self.told)
+        self.services.feed.tell(self.told)
         self.told = []
 
     monkeypatch.setattr(Staged, "prepare", tell_first)
@@ -57,27 +58,27 @@ def test_a_line_is_told_before_its_commit_is_durable(monkeypatch):
 
 
 def test_nobody_looks_at_the_segments_name_after_writing(monkeypatch):
-    def append(self, data, _):
+    def write(self, *, looked):
+        del looked
         if self._fd < 0:
             self._enter()
-        self._disk.write_all(self._fd, data)
+        self._disk.write_all(self._fd, b"".join(self._unwritten))
+        self._unwritten = []
+        if self._disk.fs.stat_open(self._fd).st_size >= feed_module.FEED_SEGMENT_BYTES:
+            self._rotate()
 
-    monkeypatch.setattr(Feed, "_append", append)
+    monkeypatch.setattr(Feed, "_write", write)
     with pytest.raises(Violation, match="the feed ends with"):
         check_idle_writer()
 
 
 def test_nobody_looks_at_the_segments_name_before_writing(monkeypatch):
-    def append(self, data, _):
-        while True:
-            if self._fd < 0:
-                self._enter()
-            self._disk.write_all(self._fd, data)
-            if self._is_open():
-                return
-            self._leave()
+    write = Feed._write
 
-    monkeypatch.setattr(Feed, "_append", append)
+    def write_at_once(self, *, looked):
+        write(self, looked=looked or self._fd >= 0)
+
+    monkeypatch.setattr(Feed, "_write", write_at_once)
     with pytest.raises(Violation, match="told as"):
         check_idle_writer()
 

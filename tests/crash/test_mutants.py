@@ -259,7 +259,7 @@ def test_a_name_does_not_know_of_its_rename(monkeypatch, mark):
 
 def test_what_is_committed_together_is_not_made_durable(monkeypatch):
     def confirm(self):
-        self.staged.begun = False
+        self.staged.size = 0
         self.error = None
 
     monkeypatch.setattr(turns._Written, "confirm", confirm)

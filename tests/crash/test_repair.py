@@ -50,7 +50,7 @@ def opened(disk: CrashFileSystem, clock: Clock) -> FileEngine:
 def adding(text: str) -> Callable[[Any], list[dict[str, Any]]]:
     def change(head: Any) -> list[dict[str, Any]]:
         value = {"items": [text]}
-        if not head.exists:
+        if head.version is None:
             return [{"op": "add", "path": "", "value": value}]
         return [{"op": "add", "path": "/items/-", "value": text}]
 

@@ -202,10 +202,8 @@ def is_temporary(path: str) -> bool:
 
 
 def keeps_a_lock(run: Run) -> bool:
-    entries = run.engine("a")._access.entries
-    return entries._users > 0 or any(
-        entry.lock._mutex.locked() for entry in entries._entries.values()
-    )
+    entries = run.engine("a")._access.entries._entries.values()
+    return any(entry.users or entry.lock._mutex.locked() for entry in entries)
 
 
 def measure(scenario: Scenario) -> int:

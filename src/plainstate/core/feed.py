@@ -140,7 +140,6 @@ def encode(
     version: str | None,
     tx_id: str,
     time: str,
-    *,
     summary: dict[str, Json] | None = None,
     moved: DocumentId | None = None,
 ) -> bytes:
@@ -151,7 +150,7 @@ def encode(
         b'{"document":"notes/plan","kind":"markdown","action":"create","seq":1,"version":"1-ab","tx":"t","time":"now","sum":"da51f670"}\n'
     """
     line = _Line(
-        str(document),
+        f"{document.category}/{document.name}",
         document.kind,
         action,
         seq,

@@ -84,8 +84,7 @@ def numbered_ids(entropy: Callable[[int], bytes]) -> Callable[[], str]:
         >>> make(), make()
         ('0000000000000000-1', '0000000000000000-2')
     """
-    beginning, numbers = entropy(8).hex(), count(1)
-    return lambda: f"{beginning}-{next(numbers)}"
+    return map(f"{entropy(8).hex()}-%d".__mod__, count(1)).__next__  # no Python is run for an id
 
 
 def _text(number: int) -> str:

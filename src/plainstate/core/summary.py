@@ -6,22 +6,26 @@ appending needs to load the session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from plainstate.core.times import is_later
 from plainstate.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from plainstate.types import DocumentId, Json, Patch
 
-__all__ = ["SESSIONS", "advance", "is_session", "summarize"]
+__all__ = ["SESSIONS", "advance", "appended", "is_session", "summarize"]
 
 SESSIONS: Final = "sessions"
 """The category whose JSON documents are sessions."""
 
 _PREVIEW_CHARACTERS: Final = 80
 _CARRIED: Final = ("active_seed_id", "active_persona_id")
-_COUNTS: Final = {"/user_messages/-": "users", "/agent_responses/-": "agents"}
+_ARRAYS: Final = {"user_messages": "users", "agent_responses": "agents"}
+_COUNTS: Final = {f"/{array}/-": count for array, count in _ARRAYS.items()}
+_FIELDS: Final = {f"/{name}": name for name in ("updated_at", *_CARRIED)}
 
 
 def is_session(document: DocumentId) -> bool:
@@ -88,39 +92,60 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
         The new summary, or `None` if the patch does something that only the
         whole session can tell, or `summary` is none that `summarize` makes.
     """
-    after = dict(summary)
+    after = summary.copy()
     try:
         for operation in patch:
-            if not _advance(after, operation):
+            name, path, value = operation["op"], operation["path"], operation.get("value")
+            if name == "add" and path in _COUNTS:
+                _count(after, _COUNTS[path], value)
+            elif path in _FIELDS and name in ("add", "replace") and isinstance(value, str):
+                after[_FIELDS[path]] = value
+            elif not _is_metadata(path) or name not in ("add", "replace", "remove"):
                 return None
     except (InvalidValueError, LookupError, TypeError):
         return None
     return after
 
 
-def _advance(summary: dict[str, Json], operation: dict[str, Any]) -> bool:
-    name, path = operation["op"], operation["path"]
-    value: Json = operation.get("value")
-    count = _COUNTS.get(path) if name == "add" else None
-    if count is not None:
-        if not _is_message(value):
-            return False
-        if count == "users" and not summary["users"]:
-            summary["preview"] = _preview(value)
-        summary[count] += 1
-        time = value["timestamp"]
-        if time and is_later(time, summary["last"]):
-            summary["last"] = time
-        return True
-    if name in ("add", "replace") and path == "/updated_at" and isinstance(value, str):
-        summary["updated_at"] = value
-        return True
-    if path.startswith("/metadata/") and not path.startswith("/metadata/title"):
-        return name in ("add", "replace", "remove")
-    if name in ("add", "replace") and path[1:] in _CARRIED and isinstance(value, str):
-        summary[path[1:]] = value
-        return True
-    return False
+def appended(
+    summary: dict[str, Json],
+    messages: Iterable[tuple[str, dict[str, Json]]],
+    last: str,
+    updated_at: str,
+) -> dict[str, Json]:
+    """The summary after messages were appended, as `advance` makes it of their patch.
+
+    Args:
+        summary: before.
+        messages: (array, tree) of each, in order.
+        last: time of the last one.
+        updated_at: the session's, from then on.
+    """
+    after = summary.copy()
+    for array, message in messages:
+        count = _ARRAYS[array]
+        if not after[count] and count == "users":
+            after["preview"] = _preview(message)
+        after[count] += 1
+    after["last"] = last
+    after["updated_at"] = updated_at
+    return after
+
+
+def _count(summary: dict[str, Json], array: str, message: Json) -> None:
+    time = message["timestamp"]
+    if not (isinstance(time, str) and isinstance(message["content"], str)):
+        raise TypeError("this is no message")
+    if array == "users" and not summary[array]:
+        summary["preview"] = _preview(message)
+    summary[array] += 1
+    if time and is_later(time, summary["last"]):
+        summary["last"] = time
+
+
+def _is_metadata(path: str) -> bool:
+    """Whether a path is inside the metadata, and nothing that a summary has."""
+    return path.startswith("/metadata/") and not path.startswith("/metadata/title")
 
 
 def _preview(message: Json) -> str:

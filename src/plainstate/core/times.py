@@ -14,7 +14,7 @@ from typing import Final
 
 from plainstate.errors import InvalidValueError
 
-__all__ = ["format", "from_datetime", "is_later", "is_usual", "parse", "to_datetime"]
+__all__ = ["format", "from_datetime", "is_later", "of_clock", "parse", "to_datetime"]
 
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)  # naive arithmetic is faster, and UTC has no gaps
@@ -86,23 +86,29 @@ def format(ns: int) -> str:
         >>> format(1_000_000_000), format(1)
         ('1970-01-01T00:00:01.000000Z', '1970-01-01T00:00:00.000000001Z')
     """
+    if ns % 1000:
+        seconds, fraction = divmod(ns, _NS_PER_S)
+        return f"{_second_text(seconds)}.{fraction:09d}Z"
+    return of_clock(ns)
+
+
+def of_clock(ns: int) -> str:
+    """Writes what a clock tells, as `format` does, cut to whole microseconds.
+
+    Example:
+        >>> of_clock(1_999)
+        '1970-01-01T00:00:00.000001Z'
+    """
     seconds, fraction = divmod(ns, _NS_PER_S)
-    try:
-        second = _second_text(seconds)
-    except OverflowError:
-        raise _out_of_range(ns) from None
-    micros, below = divmod(fraction, 1000)
-    return f"{second}.{fraction:09d}Z" if below else f"{second}.{micros:06d}Z"
+    return f"{_second_text(seconds)}.{fraction // 1000:06d}Z"
 
 
 @lru_cache(maxsize=64)  # most instants written are of this very second
 def _second_text(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
-
-
-def is_usual(text: str) -> bool:
-    """Whether a text has the form that `format` writes; its digits are not looked at."""
-    return text[_USUAL_END:] == "Z"
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        raise _out_of_range(seconds * _NS_PER_S) from None
 
 
 def is_later(a: str, b: str) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, runtime_c
 
 from msgspec import Struct
 
+from plainstate.types import Json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
         Files,
         Finding,
         Head,
-        Json,
         Looked,
         Patch,
         PatchMaker,
@@ -33,7 +34,16 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Append", "Capabilities", "Engine", "LockedDocument", "OnFiles", "RunAll", "Together"]
+__all__ = [
+    "Append",
+    "Capabilities",
+    "Engine",
+    "LazyHead",
+    "LockedDocument",
+    "OnFiles",
+    "RunAll",
+    "Together",
+]
 
 RunAll: TypeAlias = Callable[[Sequence[Callable[[], object]]], None]
 """Runs all of these calls, in any order or at the same time, and returns when all have ended."""
@@ -123,6 +133,17 @@ class OnFiles(Protocol):
         Returns:
             What was done, or would be; "" for nothing.
         """
+
+
+class LazyHead(Struct, frozen=True):
+    """A `Head` that looks at the value only when asked."""
+
+    version: str | None
+    value: Callable[[], Json]
+    summary: Callable[[], dict[str, Json] | None]
+
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """Has no use for it."""
 
 
 class LockedDocument(Protocol):

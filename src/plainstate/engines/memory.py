@@ -16,7 +16,7 @@ from msgspec import structs
 from plainstate.core import codec, patch, summary, times
 from plainstate.core.ids import IdMaker
 from plainstate.core.record import DELETION
-from plainstate.engines.base import Capabilities
+from plainstate.engines.base import Capabilities, LazyHead
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
@@ -36,7 +36,6 @@ from plainstate.types import (
     Change,
     ChangePage,
     Commit,
-    Head,
     State,
     Transaction,
     action_of,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from plainstate.types import DocumentId, Durability, Json, Patch, PatchMaker, Side
+    from plainstate.types import DocumentId, Durability, Head, Json, Patch, PatchMaker, Side
 
 __all__ = ["MemoryEngine"]
 
@@ -132,7 +131,7 @@ class MemoryEngine:
         tx_id: str | None = None,
         expected: str | None = None,
     ) -> Commit:
-        return self.append(document, _replacing(value), tx_id=tx_id, expected=expected)
+        return self.append(document, lambda _: _whole(value), tx_id=tx_id, expected=expected)
 
     def delete(
         self,
@@ -173,9 +172,7 @@ class MemoryEngine:
                 )
             value, recent = source.value, source.recent
             goal.seq = max(source.seq, goal.seq)
-            moved = self._commit(
-                target, goal, _replacing(value)(_nothing()), self._make_id(), moved=document
-            )
+            moved = self._commit(target, goal, _whole(value), self._make_id(), moved=document)
             goal.recent = {**goal.recent, **recent}  # a retry may come under either name
             _forget_oldest(goal.recent)
             renamed = structs.replace(goal.transactions[-1], patch=[], action="update")
@@ -325,7 +322,7 @@ class MemoryEngine:
         seq = stored.seq + 1
         version = f"{seq}-{crc32(encoded, crc32(tx_id.encode())):08x}"
         commit = Commit(seq, version, tx_id)
-        now = times.format(self._clock_ns() // 1000 * 1000)
+        now = times.of_clock(self._clock_ns())
         with self._mutex:
             existed = stored.version is not None
             stored.value = value
@@ -376,21 +373,17 @@ class LockedMemory:
     @property
     def head(self) -> Head:
         stored = self._stored
-        return Head(
-            exists=stored.version is not None,
-            seq=stored.seq,
-            version=stored.version,
-            load_value=lambda: copy.deepcopy(stored.value),
-            load_summary=lambda: (
-                summary.summarize(stored.value) if summary.is_session(self._document) else None
-            ),
+        return LazyHead(
+            stored.version,
+            lambda: copy.deepcopy(stored.value),
+            lambda: summary.summarize(stored.value) if summary.is_session(self._document) else None,
         )
 
     def append(self, patch: Patch, tx_id: str | None = None) -> Commit:
         return self.commit(lambda _: patch, tx_id, None)
 
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
-        return self.commit(_replacing(value), tx_id, None)
+        return self.commit(lambda _: _whole(value), tx_id, None)
 
     def known(self, tx_id: str | None, expected: str | None) -> Commit | None:
         """The first commit of `tx_id` if it is remembered, after a check of `expected`."""
@@ -430,7 +423,7 @@ class LockedMemory:
 
     def delete(self, tx_id: str | None = None) -> Commit | None:
         known = self.known(tx_id, None)
-        if known is not None or not self.head.exists:
+        if known is not None or self._stored.version is None:
             return known
         return self.commit(lambda _: DELETION, tx_id, None)
 
@@ -454,8 +447,8 @@ class LockedMemory:
         self.release()
 
 
-def _replacing(value: Json) -> PatchMaker:
-    return lambda _: [{"op": "add", "path": "", "value": value}]
+def _whole(value: Json) -> Patch:
+    return [{"op": "add", "path": "", "value": value}]
 
 
 def _replayed(document: DocumentId, stored: _Stored, at: int) -> State | None:
@@ -477,9 +470,3 @@ def _replayed(document: DocumentId, stored: _Stored, at: int) -> State | None:
 def _forget_oldest(recent: dict[str, Commit]) -> None:
     while len(recent) > RECENT_TX_IDS:
         del recent[next(iter(recent))]
-
-
-def _nothing() -> Head:
-    return Head(
-        exists=False, seq=0, version=None, load_value=lambda: None, load_summary=lambda: None
-    )

@@ -18,6 +18,7 @@ import os
 import stat
 import struct
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from plainstate.errors import UsageError
@@ -44,6 +45,7 @@ _NO_FOLDER: Final = "a link, or no folder"
 _locking: Final[set[int]] = set()
 """The descriptors of this process that may have locks."""
 
+_SET: Final = getattr(fcntl, "F_OFD_SETLK", 0)
 _FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
@@ -159,7 +161,7 @@ class PosixFileSystem:
 
     def try_lock(self, fd: int, offset: int) -> bool:
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, offset, 1, 0))
+            fcntl.fcntl(fd, _SET, _flock(fcntl.F_WRLCK, offset))
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 return False
@@ -167,12 +169,11 @@ class PosixFileSystem:
         return True
 
     def is_locked(self, fd: int, offset: int) -> bool:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, offset, 1, 0)
-        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked)
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, offset))
         return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
     def unlock(self, fd: int, offset: int) -> None:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, 0, offset, 1, 0))
+        fcntl.fcntl(fd, _SET, _flock(fcntl.F_UNLCK, offset))
 
     def notifier(self) -> Notifier | None:
         from plainstate.fs.notify import open_notifier  # few stores need it
@@ -214,6 +215,11 @@ class PosixFileSystem:
         finally:
             if fd is not None:
                 os.close(fd)
+
+
+@lru_cache(maxsize=1024)  # the same documents are locked again and again
+def _flock(kind: int, offset: int) -> bytes:
+    return struct.pack(_FLOCK, kind, 0, offset, 1, 0)
 
 
 def _let_go_after_fork() -> None:

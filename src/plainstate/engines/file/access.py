@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.locks import LockFile
-from plainstate.engines.holding import is_held, refuse_if_held
+from plainstate.engines.holding import is_held
 from plainstate.errors import PlainstateError
 from plainstate.types import is_public
 
@@ -79,7 +79,7 @@ class Access:
         self._mutex = mutex
         self._started = started
         self._registration: writers.Registration | None = None
-        self.entries = Entries(services, keep, mutex, self._register)
+        self.entries = Entries(engine, services, keep, mutex, self._register, self.unsynced)
 
     def start(self) -> LockFile:
         """Creates the store's own files before the first write of this handle."""
@@ -96,16 +96,11 @@ class Access:
         self._started()
         return lock_file
 
-    def borrow(self, document: DocumentId, *, internal: bool = False) -> Entry:
-        """The document's entry, to be given back; `internal`: for the handle's own work."""
-        refuse_if_held(self._engine, document)
-        return self.entries.borrow(document, pinned=self.unsynced, internal=internal)
-
     @contextmanager
     def writing(self, document: DocumentId, *, internal: bool = False) -> Iterator[FileDocument]:
         """Holds a document's lock, with its state brought up to date."""
         lock_file = self.start()
-        entry = self.borrow(document, internal=internal)
+        entry = self.entries.borrow(document, internal=internal)
         try:
             entry.lock.acquire(lock_file, self.lock_timeout_s)
             with self.finishing(entry, lock_file):
@@ -125,7 +120,7 @@ class Access:
             return False
         try:
             lock_file = self.start()
-            entry = self.borrow(document, internal=True)
+            entry = self.entries.borrow(document, internal=True)
             try:
                 if not entry.lock.try_acquire(lock_file):
                     return False
@@ -152,22 +147,29 @@ class Access:
 
     def finish(self, entry: Entry, lock_file: LockFile, *, failed: bool = False) -> None:
         """Notes what there is to do, and lets others write."""
-        document = entry.file.id
+        file = entry.file
         try:
             if failed:
-                entry.file.distrust()
-            with self._mutex:
-                if entry.file.untold:
-                    self.doubtful.add(document)
-                waiting = self.to_fold.get(document)
-                if entry.file.has_journal and waiting is not None:
-                    waiting.newest = time.monotonic()
-                elif entry.file.has_journal and not failed:
-                    self.to_fold[document] = Waiting()
-                elif waiting is not None and not failed:
-                    del self.to_fold[document]
+                file.distrust()
+            waiting = self.to_fold.get(file.id)  # changed under this lock only
+            if waiting is not None and file.has_journal and not file.untold:
+                waiting.newest = time.monotonic()
+            else:
+                self._note(file, failed=failed)
         finally:
             entry.lock.release(lock_file)
+
+    def _note(self, file: FileDocument, *, failed: bool) -> None:
+        with self._mutex:
+            if file.untold:
+                self.doubtful.add(file.id)
+            waiting = self.to_fold.get(file.id)
+            if file.has_journal and waiting is not None:
+                waiting.newest = time.monotonic()
+            elif file.has_journal and not failed:
+                self.to_fold[file.id] = Waiting()
+            elif waiting is not None and not failed:
+                del self.to_fold[file.id]
 
     def let_go(self, *, clean: bool) -> None:
         """Closes everything; `clean`: nothing is left to a successor."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from msgspec import Struct
 
@@ -300,6 +300,12 @@ class Errors:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, OSError) and not isinstance(error, PlainstateError):
-            path = error.filename if isinstance(error.filename, str) else self._disk.base
-            raise storage_error(error, self._disk.shown(path)) from error
+        if isinstance(error, OSError):
+            self.place(error)
+
+    def place(self, error: OSError) -> NoReturn:
+        """Raises a system error as the tree has it."""
+        if isinstance(error, PlainstateError):
+            raise error
+        path = error.filename if isinstance(error.filename, str) else self._disk.base
+        raise storage_error(error, self._disk.shown(path)) from error

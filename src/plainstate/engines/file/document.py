@@ -15,8 +15,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from plainstate.core import record
 from plainstate.core.record import HeadRecord, Record
 from plainstate.core.replay import find_basis
@@ -24,6 +22,7 @@ from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.position import Position
 from plainstate.engines.file.reader import check_records, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.engines.file.untold import untold
@@ -59,11 +58,12 @@ class FileDocument(Folding):
             self._trust_again()
         if self._stale:
             self.close()
-        growth = None if self._journal is None else self._journal.growth()
-        if self._journal is None or growth is None:
+        journal = self._journal
+        growth = None if journal is None else journal.growth()
+        if journal is None or growth is None:
             self._open()
         elif growth:
-            self._follow(self._accept(self._journal.read_new()))
+            self._follow(self._accept(journal.read_new()))
 
     def settle(self) -> None:
         """Before a line is written: is the snapshot the one that the journal continues (J-11)?
@@ -77,8 +77,8 @@ class FileDocument(Folding):
         if self._stale:
             self.catch_up()
         status = self._disk.fs.stat(self._snapshot_path)
-        deleted = self._lines_behind > 0 and self.position.version is None
         seen = "absent" if status is None else stamp_of(status)
+        deleted = self.position.version is None and self._lines_behind > 0
         if seen == self._verified and not deleted and self._unproven is None:
             return
         snapshot = self._snapshot()
@@ -121,19 +121,30 @@ class FileDocument(Folding):
         staged = self.begin_commit(group)
         segment = feed.look() if staged.told else 0  # while the disk writes
         self.confirm(staged)
-        self.settle_commit(staged, told=not staged.lines or feed.tell(staged.told, segment))
+        self.settle_commit(staged, told=not staged.told or feed.tell(staged.told, segment))
 
     def begin_commit(self, group: Sequence[Pending]) -> Staged:
         """Writes the lines of a group.  Then call `confirm`, tell the feed, and `settle_commit`."""
-        staged = self._stage(group)
-        if staged.lines:
-            data, sync = staged.data, staged.sync
-            self.untold = True
+        while True:
+            at, journal = self.position, self._journal
+            check = self.chain_start() if journal is None else journal.check
+            staged = Staged(self, self.load, self._services, at, at.version, check)
             try:
-                staged.begun = self._begin_write(data, sync=sync)
-                staged.prepare()
-                if not staged.begun:
-                    self._create(data, staged.check, len(staged.lines), sync=sync)
+                staged.add_all(group)
+                break
+            except MovedError:
+                self.refresh()
+        if staged.lines:
+            self.untold = True
+            data = b"".join(staged.lines)
+            try:
+                if journal is None:
+                    staged.prepare()
+                    self._create(data, staged.check, len(staged.lines), sync=staged.sync)
+                else:
+                    journal.write(data, sync=staged.sync)
+                    staged.size = len(data)
+                    staged.prepare()
             except OSError as error:
                 self._fail(staged, error)
             except BaseException:
@@ -142,12 +153,15 @@ class FileDocument(Folding):
         return staged
 
     def confirm(self, staged: Staged) -> None:
-        """Makes them durable, unless that failed already."""
-        if not staged.begun or not staged.lines:
+        """Makes them durable, unless that is done, or failed."""
+        if not staged.size:
             return
+        if self._journal is None:
+            raise AssertionError("a journal that was written to stays open until that is settled")
         try:
-            size, lines = len(staged.data), len(staged.lines)
-            self._end_write(size, staged.check, lines, sync=staged.sync)
+            self._journal.confirm(staged.size, staged.check, len(staged.lines), sync=staged.sync)
+            if staged.sync and not self._names_durable:
+                self.sync_folder()
         except OSError as error:
             self._fail(staged, error)
         except BaseException:
@@ -157,41 +171,36 @@ class FileDocument(Folding):
     def settle_commit(self, staged: Staged, *, told: bool) -> None:
         """Each change learns its outcome; `told`: the change feed knows of it."""
         if staged.lines:
-            for tx_id, version in staged.ids.items():
-                self._remember(tx_id, version)
-            self.position = staged.position
+            self._remember(staged.ids)
+            self.position = at = staged.position
             self._lines_behind += len(staged.lines)
             if staged.sync:
-                self.synced_seq = self.position.seq
+                self.synced_seq = at.seq
             self.untold = not told
-        staged.settle()
+        for pending in staged.staged:
+            pending.settled = True
+        if staged.repeated:
+            self._settle_repeated(staged.repeated)
+
+    def _settle_repeated(self, repeated: Sequence[Pending]) -> None:
         failure: OSError | None = None
-        for pending in staged.repeated:
-            if pending.sync and failure is None and pending.staged is not None:
+        for pending in repeated:
+            if pending.sync and failure is None and pending.commit is not None:
                 try:
-                    self._make_durable(pending.staged)
+                    self._make_durable(pending.commit)
                 except OSError as error:
                     failure = error
             if pending.sync and failure is not None:
-                pending.error = copy.copy(failure)
+                pending.fail(copy.copy(failure))
             else:
-                pending.result = pending.staged
+                pending.settled = True
         if failure is not None:
             self.distrust()
-
-    def _stage(self, group: Sequence[Pending]) -> Staged:
-        while True:
-            staged = Staged(self, self.load, self._services.now, self._services.make_tx_id)
-            try:
-                staged.add_all(group)
-            except MovedError:
-                self.refresh()
-            else:
-                return staged
 
     def _fail(self, staged: Staged, error: OSError) -> None:
         self.close()
         self.untold = isinstance(error, OutcomeUnknownError)
+        self._suspect = self._suspect or self.untold
         staged.fail(error)
 
     def delete(
@@ -264,9 +273,11 @@ class FileDocument(Folding):
         """Whether the journal has outgrown its snapshot."""
         if self._journal is None or not self._lines_behind:
             return False
+        size = self._journal.size
+        if size <= FOLD_FLOOR_BYTES or size <= self._fold_at:
+            return False
         snapshot = self._head.snapshot
-        outgrown = snapshot.stamp[0] // FOLD_RATIO if snapshot else 0
-        return self._journal.size > max(FOLD_FLOOR_BYTES, outgrown, self._fold_at)
+        return snapshot is None or size > snapshot.stamp[0] // FOLD_RATIO
 
     @property
     def is_small(self) -> bool:
@@ -349,17 +360,19 @@ class FileDocument(Folding):
                 if line.tx:  # it may not be synced
                     self.synced_seq -= 1
             else:
+                at = self.position
                 version = None if line.deletes else line.version
-                after = self.position.after(self.id, line.version, line.patch)
-                self.position = msgspec.structs.replace(after, version=version)
+                summary = at.summary_after(line.patch) if self.is_session else None
+                self.position = Position(at.seq + 1, version, summary)
                 self.synced_seq = max(self.synced_seq, line.synced_seq)
                 self._lines_behind += 1
-                self._remember(line.tx, line.version)
+                self._remember({line.tx: line.version})
 
     def _prove(self, taken: bool) -> None:  # noqa: FBT001 - a fact, not an option
         """A replacement's id is remembered only once its snapshot is known to have taken effect."""
-        if self._unproven is not None and taken:
-            self._remember(self._unproven.tx, self._unproven.version)
+        head = self._unproven
+        if taken and head is not None and head.tx is not None and head.version is not None:
+            self._remember({head.tx: head.version})
         self._unproven = None
 
     def _trust_again(self) -> None:

@@ -276,21 +276,20 @@ class FileEngine:
     ) -> Commit:
         self._check_open()
         durability = durability or self._durability
-        pending = Pending(change, tx_id, expected, sync=durability == "commit")
-        with self._errors:
-            lock_file = self._access.lock_file or self._access.start()
-            entry = self._access.borrow(document)
+        pending = Pending(change, tx_id, expected, durability == "commit")
+        access = self._access
+        try:
+            lock_file = access.lock_file or access.start()
+            entry = access.entries.borrow(document)
             try:
                 self._turns.commit(entry, pending, lock_file)
-                if durability == "periodic":  # before anybody may forget the entry
-                    with self._mutex:
-                        self._access.unsynced.add(document)
+                if durability == "periodic":
+                    self._sync_soon(document)
             finally:
-                self._access.entries.give_back(entry)
-            commit = pending.outcome()
-        if durability == "periodic":
-            self._hurry()
-        return commit
+                access.entries.give_back(entry)
+            return pending.outcome()
+        except OSError as error:
+            self._errors.place(error)
 
     def append_together(self, appends: Sequence[Append], run_all: RunAll) -> None:
         self._check_open()
@@ -302,7 +301,7 @@ class FileEngine:
                 lock_file = access.start()
                 for one in appends:
                     if one.document not in waiting:
-                        waiting[one.document] = Waiting(access.borrow(one.document), [])
+                        waiting[one.document] = Waiting(access.entries.borrow(one.document), [])
                     sync = (one.durability or self._durability) == "commit"
                     pendings.append(Pending(one.change, one.tx_id, None, sync=sync))
                     waiting[one.document].changes.append(pendings[-1])
@@ -314,12 +313,16 @@ class FileEngine:
                             one.outcome = partial(self._outcome, pending)
             for one in appends:
                 if (one.durability or self._durability) == "periodic" and one.outcome is not None:
-                    with self._mutex:  # before anybody may forget the entry
-                        access.unsynced.add(one.document)
-                    self._hurry()
+                    self._sync_soon(one.document)
         finally:
             for document in waiting.values():
                 access.entries.give_back(document.entry)
+
+    def _sync_soon(self, document: DocumentId) -> None:
+        """Notes a document whose lines are to be synced, before anybody may forget its entry."""
+        with self._mutex:
+            self._access.unsynced.add(document)
+        self._hurry()
 
     def _outcome(self, pending: Pending) -> Commit:
         with self._errors:
@@ -376,7 +379,7 @@ class FileEngine:
         with self._errors:
             access = self._access
             lock_file = access.start()
-            entry = access.borrow(document)
+            entry = access.entries.borrow(document)
             try:
                 entry.lock.acquire(lock_file, access.lock_timeout_s)
                 try:
@@ -440,7 +443,7 @@ class FileEngine:
     # --- small things ---
 
     def _now(self) -> str:
-        return times.format(self._clock_ns() // 1000 * 1000)
+        return times.of_clock(self._clock_ns())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.locks import DocumentLock
+from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
+    from plainstate.engines.base import Engine
     from plainstate.engines.file.group import Pending
     from plainstate.engines.file.state import Services
     from plainstate.types import DocumentId
@@ -45,64 +47,66 @@ class Entries:
     """Makes, keeps and forgets entries.
 
     Args:
+        engine: whose transactions may hold documents.
         services: what documents need.
         keep: how many to keep while nobody uses them.
         mutex: guards this object, every queue, and what the engine notes about documents.
         register: told of each document before it is used.
+        pinned: entries to keep although nobody uses them.
     """
 
     def __init__(
         self,
+        engine: Engine,
         services: Services,
         keep: int,
         mutex: threading.Lock,
         register: Callable[[DocumentId], None],
+        pinned: Container[DocumentId],
     ) -> None:
+        self._engine = engine
+        self._pinned = pinned
         self._services = services
         self._register = register
         self._keep = keep
         self._mutex = mutex
         self._idle = threading.Condition(mutex)
-        self._users = 0
         self._closed = False
         self._last_work: LastWork | None = None
         self._entries: OrderedDict[DocumentId, Entry] = OrderedDict()
 
-    def borrow(
-        self, document: DocumentId, *, pinned: Container[DocumentId], internal: bool = False
-    ) -> Entry:
+    def borrow(self, document: DocumentId, *, internal: bool = False) -> Entry:
         """The entry of a document; it stays until it is given back.
 
         Args:
             document: which.
-            pinned: entries to keep although nobody uses them.
             internal: for the handle's own work, also while it closes.
 
         Raises:
-            UsageError: the handle is closed.
+            UsageError: the handle is closed, or this task holds the document.
         """
+        refuse_if_held(self._engine, document)
         with self._mutex:
             if self._closed and not internal:
                 raise closed_error()
-            entry = self._entries.get(document)
+            entries = self._entries
+            entry = entries.get(document)
             if entry is None:
                 self._register(document)
-                entry = self._entries[document] = Entry(self._services, document)
-                self._forget_idle(pinned)
+                entry = entries[document] = Entry(self._services, document)
+                self._forget_idle()
             entry.users += 1
-            self._users += 1
-            self._entries.move_to_end(document)
+            entries.move_to_end(document)
             return entry
 
     def give_back(self, entry: Entry) -> None:
         """The caller is done with it."""
         with self._mutex:
             entry.users -= 1
-            self._users -= 1
-            last_work = None
-            if self._closed and not self._users:
-                self._idle.notify_all()
-                last_work, self._last_work = self._last_work, None
+            if not self._closed or self._are_used():
+                return
+            self._idle.notify_all()
+            last_work, self._last_work = self._last_work, None
         if last_work is not None:
             last_work(at_once=False)
 
@@ -110,7 +114,7 @@ class Entries:
         """Refuses new users and waits for those there are."""
         with self._mutex:
             self._closed = True
-            self._idle.wait_for(lambda: not self._users, timeout_s)
+            self._idle.wait_for(lambda: not self._are_used(), timeout_s)
 
     def when_unused(self, work: LastWork) -> None:
         """Does the last work of a closed handle: at once, or when its last user is done.
@@ -118,7 +122,7 @@ class Entries:
         Who is still inside a transaction keeps its lock and its journal until then.
         """
         with self._mutex:
-            unused = not self._users
+            unused = not self._are_used()
             if not unused:
                 self._last_work = work
         if unused:
@@ -135,12 +139,15 @@ class Entries:
             entry.file.close()
         self._entries.clear()
 
-    def _forget_idle(self, pinned: Container[DocumentId]) -> None:
+    def _are_used(self) -> bool:
+        return any(entry.users for entry in self._entries.values())
+
+    def _forget_idle(self) -> None:
         excess = len(self._entries) - self._keep
         if excess <= 0:
             return
         for document, entry in list(self._entries.items())[:-1]:
-            if not entry.users and document not in pinned:
+            if not entry.users and document not in self._pinned:
                 entry.file.close()
                 del self._entries[document]
                 excess -= 1

@@ -34,7 +34,6 @@ __all__ = ["Feed", "Segment", "Told"]
 _OPEN: Final = ".open.jsonl"
 _FULL: Final = ".jsonl"
 _CHUNK_BYTES: Final = 1024 * 1024
-_LOOK_EVERY_BYTES: Final = 64 * 1024
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -72,10 +71,9 @@ class Feed:
         self._disk = disk
         self._mutex = threading.Lock()
         self._fd = -1
-        self._path = ""
-        self._inode = 0
+        self._path = self.folder
+        self._inode = -1
         self._unwritten: list[bytes] = []
-        self._since_look = 0
         self._synced = Cursor(0)
         self._end_seen = Cursor(0), (0, 0, 0)
 
@@ -89,10 +87,10 @@ class Feed:
         Returns:
             Its inode, to be passed to `tell` under the same lock; 0 if it is not.
         """
-        with suppress(OSError):
-            if self._fd >= 0 and self._is_open():
-                return self._inode
-        return 0
+        try:
+            return self._inode if self._size() >= 0 else 0
+        except OSError:
+            return 0
 
     def tell(self, lines: list[bytes], open_segment: int = 0) -> bool:
         """Appends lines about commits that are durable; the caller holds the document's lock.
@@ -106,11 +104,10 @@ class Feed:
             commits stand.
         """
         with self._mutex:
-            if self._unwritten or open_segment != self._inode:
-                open_segment = 0
+            looked = open_segment == self._inode and not self._unwritten
             self._unwritten += lines
             try:
-                self._write(open_segment)
+                self._write(looked=looked)
             except OSError:  # kept, see `flush`
                 return False
             return True
@@ -122,42 +119,34 @@ class Feed:
             OSError: it still cannot.
         """
         with self._mutex:
-            self._write()
+            if self._unwritten:
+                self._write()
 
     def close(self) -> None:
         """Closes the open segment."""
         with self._mutex:
             self._leave()
 
-    def _write(self, open_segment: int = 0) -> None:
-        if not self._unwritten:
-            return
+    def _write(self, *, looked: bool = False) -> None:
+        """Writes what waits to the open segment, at which the caller may have `looked`."""
         data = b"".join(self._unwritten)
-        self._append(data, open_segment)
-        self._unwritten = []
-        self._since_look += len(data)
-        if self._since_look >= _LOOK_EVERY_BYTES:
-            self._since_look = 0
-            if self._disk.fs.stat_open(self._fd).st_size >= FEED_SEGMENT_BYTES:
-                self._rotate()
-
-    def _append(self, data: bytes, open_segment: int) -> None:
-        while True:
-            if self._fd >= 0 and not open_segment and not self._is_open():
+        write, size = self._disk.fs.write, -1
+        while size < 0:  # full meanwhile: readers may be past this segment
+            if not looked and self._size() < 0:
                 self._leave()  # else this line could stand before an earlier one of its document
-            open_segment = 0
-            if self._fd < 0:
                 self._enter()
-            written = self._disk.fs.write(self._fd, data)
-            # a part: the whole once more, as others may have written behind it;
-            # full meanwhile: readers may be past this segment
-            if written == len(data) and self._is_open():
-                return
+            looked = False
+            if write(self._fd, data) == len(data):
+                size = self._size()
+            # else a part: the whole once more, as others may have written behind it
+        self._unwritten = []
+        if size >= FEED_SEGMENT_BYTES:
+            self._rotate()
 
-    def _is_open(self) -> bool:
-        """Whether the segment at hand still has its name."""
+    def _size(self) -> int:
+        """Bytes of the segment at hand; -1 if that lost its name, or there is none."""
         status = self._disk.fs.stat(self._path)
-        return status is not None and status.st_ino == self._inode
+        return status.st_size if status is not None and status.st_ino == self._inode else -1
 
     def _enter(self) -> None:
         """Opens the open segment with the highest number; creates one where there is none."""
@@ -184,8 +173,6 @@ class Feed:
                 self._enter()
                 return
             self._inode = status.st_ino
-            if status.st_size >= FEED_SEGMENT_BYTES:  # full: look right after the next lines
-                self._since_look = _LOOK_EVERY_BYTES
             fs.sync_folder(self.folder)  # whoever created it may not have come so far
         except BaseException:
             self._leave()
@@ -194,7 +181,7 @@ class Feed:
     def _leave(self) -> None:
         if self._fd >= 0:
             self._disk.fs.close(self._fd)
-            self._fd = -1
+            self._fd = self._inode = -1
 
     def _rotate(self) -> None:
         fs = self._disk.fs

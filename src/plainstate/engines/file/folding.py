@@ -96,7 +96,7 @@ class Folding(DocumentState):
         self.untold = True
         self._install(temp, None if unannounced else head)
         self.tell(action, seq, version, used_id, summary=head.summary)
-        self._remember(used_id, version)
+        self._remember({used_id: version})
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
         self._verified = stamp
         self._edited_at_rest = False
@@ -309,7 +309,7 @@ class Folding(DocumentState):
         """Says durably which transactions the coming snapshot holds."""
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        self._write(line, check, 1, sync=True)
+        self._write(line, check, 1)
 
     def _install(
         self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None

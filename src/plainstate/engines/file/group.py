@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct
 
 from plainstate.core import feed, patch, record
-from plainstate.engines.file.position import check_expected, duplicate
+from plainstate.engines.file.position import Position, check_expected, duplicate
+from plainstate.engines.file.state import DocumentState, Services
 from plainstate.errors import PatchFailedError
-from plainstate.types import Action, Commit, Head, Json, action_of, is_public
+from plainstate.types import Action, Commit, Json, Patch, PatchMaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from plainstate.engines.file.position import Position
-    from plainstate.engines.file.state import DocumentState
-    from plainstate.types import Patch, PatchMaker
+    from collections.abc import Sequence
 
 __all__ = ["MovedError", "Pending", "Staged"]
 
@@ -26,84 +24,83 @@ class MovedError(Exception):
     """The file was edited by hand: that is folded in now, and everything starts over."""
 
 
-class Pending:
-    """A change that waits to be committed, and then its outcome."""
+class Pending(Struct, eq=False):
+    """A change that waits to be committed, and then its outcome.
 
-    __slots__ = ("change", "error", "expected", "result", "staged", "sync", "tx_id")
+    Attributes:
+        change: makes its patch.
+        tx_id: its id; made up when it is staged, if it is `None`.
+        expected: the version that must be current, if any.
+        sync: whether its caller waits until it is durable.
+        patch: what it makes of the newest state, once it is staged.
+        time: when that was.
+        commit: what is told to its caller.
+        error: why it was not committed.
+        settled: the outcome is known.
+    """
 
-    def __init__(
-        self, change: PatchMaker, tx_id: str | None, expected: str | None, *, sync: bool
-    ) -> None:
-        self.change = change
-        self.tx_id = tx_id
-        self.expected = expected
-        self.sync = sync
-        self.staged: Commit | None = None
-        self.result: Commit | None = None
-        self.error: Exception | None = None
+    change: PatchMaker
+    tx_id: str | None
+    expected: str | None
+    sync: bool
+    patch: Patch = []
+    time: str = ""
+    commit: Commit | None = None
+    error: Exception | None = None
+    settled: bool = False
 
-    @property
-    def settled(self) -> bool:
-        """Whether the outcome is known."""
-        return self.result is not None or self.error is not None
+    def fail(self, error: Exception) -> None:
+        """It is not committed."""
+        self.error = error
+        self.settled = True
 
     def outcome(self) -> Commit:
         """Returns what was committed, or raises why it was not."""
         if self.error is not None:
             raise self.error
-        if self.result is None:
+        if self.commit is None:
             raise AssertionError("a change that was committed has an outcome")
-        return self.result
+        return self.commit
 
 
-class Staged:
+class Staged(Struct, eq=False):
     """Lines that are encoded but not yet written.
 
+    To each change it is the `Head` that the change goes on from.
+
     Attributes:
+        author: whose lines they are.
+        load: reads its value.
+        services: what it needs.
         position: where the document stands behind them.
+        version: of that position.
         check: `sum` of the last line.
         lines: the lines.
+        sync: somebody waits until they are durable.
         ids: their transaction ids, each with the version it makes.
         told: what the change feed will be told of them.
-        begun: the lines are written, not yet durable.
+        size: bytes that are written, not yet durable.
+        staged: changes that are committed with these lines.
         repeated: changes that were committed before, or change nothing: not settled before that
             state is durable.
     """
 
-    def __init__(
-        self,
-        author: DocumentState,
-        load: Callable[[], Json],
-        now: Callable[[], str],
-        make_tx_id: Callable[[], str],
-    ) -> None:
-        self.position = author.position
-        self.check = author.chain_start()
-        self.lines: list[bytes] = []
-        self.ids: dict[str, str] = {}
-        self.told: list[bytes] = []
-        self.begun = False
-        self.repeated: list[Pending] = []
-        self._author = author
-        self._load_stored = load
-        self._now = now
-        self._make_tx_id = make_tx_id
-        self._staged: list[Pending] = []
-        self._last: tuple[str, Patch, str] | None = None
-        self._untold: list[tuple[Action, Position, str, str]] = []
-        self._patches: list[Patch] = []
-        self._value: Json = None
-        self._loaded = False
-
-    @property
-    def data(self) -> bytes:
-        """The lines."""
-        return self.lines[0] if len(self.lines) == 1 else b"".join(self.lines)
-
-    @property
-    def sync(self) -> bool:
-        """Whether somebody waits until they are durable."""
-        return any(pending.sync for pending in (*self._staged, *self.repeated))
+    author: DocumentState
+    load: Callable[[], Json]
+    services: Services
+    position: Position
+    version: str | None
+    check: int
+    lines: list[bytes] = []
+    sync: bool = False
+    ids: dict[str, str] = {}
+    told: list[bytes] = []
+    size: int = 0
+    staged: list[Pending] = []
+    repeated: list[Pending] = []
+    _last: Pending | None = None
+    _foreseen: dict[str, Json] | None = None
+    _value: Json = ...
 
     def add_all(self, group: Sequence[Pending]) -> None:
         """Stages each change; one that is refused learns it at once.
@@ -119,112 +116,109 @@ class Staged:
             except MovedError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this caller's
-                pending.error = error
+                pending.fail(error)
+            else:
+                self.sync = self.sync or pending.sync
 
     def prepare(self) -> None:
-        """Makes what is told once the lines are durable; they are being written meanwhile."""
-        self._take_in()
-        document = self._author.id
-        if not is_public(document):
-            return
-        for action, at, tx_id, now in self._untold:
-            version = None if action == "delete" else at.version
-            summary = None if action == "delete" else at.summary
-            line = feed.encode(document, action, at.seq, version, tx_id, now, summary=summary)
-            self.told.append(line)
+        """Moves the position behind the last line, and makes what the feed is told of it.
 
-    def settle(self) -> None:
-        """The lines are durable: tells every caller."""
-        for pending in self._staged:
-            pending.result = pending.staged
+        That is done as late as can be: the last line is being written meanwhile.
+        """
+        pending = self._last
+        if pending is None or pending.tx_id is None:
+            return
+        author, before, tx_id = self.author, self.position, pending.tx_id
+        seq = before.seq + 1
+        version = f"{seq}-{self.check:08x}"
+        summary = self._foreseen
+        if summary is None and author.is_session:
+            summary = before.summary_after(pending.patch)
+        if author.is_public:
+            if pending.patch == record.DELETION:
+                line = feed.encode(author.id, "delete", seq, None, tx_id, pending.time)
+            else:
+                action: Action = "create" if before.version is None else "update"
+                line = feed.encode(author.id, action, seq, version, tx_id, pending.time, summary)
+            self.told.append(line)
+        self.position = Position(seq, version, summary)
+        self.ids[tx_id] = self.version = version
+        pending.commit = Commit(seq, version, tx_id)
+        self._last = None
 
     def fail(self, error: Exception) -> None:
         """The lines could not be written: tells every caller."""
-        for pending in (*self._staged, *self.repeated):
-            pending.error = copy.copy(error)
+        for pending in (*self.staged, *self.repeated):
+            pending.fail(copy.copy(error))
         self.lines.clear()
         self.told.clear()
-        self._staged.clear()
+        self.staged.clear()
         self.repeated.clear()
 
+    def value(self) -> Json:
+        """See `Head.value`."""
+        if self._value is ...:
+            value = self.load()
+            for pending in self.staged:
+                value = patch.apply(value, copy.deepcopy(pending.patch))
+            self._value = value
+        return self._value
+
+    def summary(self) -> dict[str, Json] | None:
+        """See `Head.summary`."""
+        at = self.position
+        if at.summary is None and self.author.is_session:
+            summary = self.author.summarize(self.value())
+            self.position = at = Position(at.seq, at.version, summary)
+        return at.summary
+
+    def foresee(self, summary: dict[str, Json]) -> None:
+        """See `Head.foresee`."""
+        self._foreseen = summary
+
     def _add(self, pending: Pending) -> None:
-        self._take_in()
-        author = self._author
-        if pending.tx_id is None:
-            pending.tx_id = self._make_tx_id()  # kept: a group that is staged again commits it once
+        if self._last is not None:
+            self.prepare()
+        author = self.author
         tx_id = pending.tx_id
-        if tx_id in author.recent:
-            pending.staged = duplicate(author.id, tx_id, author.recent[tx_id])
+        if tx_id is None:
+            # kept: a group that is staged again commits it once
+            tx_id = pending.tx_id = self.services.make_tx_id()
+        elif tx_id in author.recent:
+            pending.commit = duplicate(author.id, tx_id, author.recent[tx_id])
             self.repeated.append(pending)
             return
-        if tx_id in self.ids:
-            pending.staged = duplicate(author.id, tx_id, self.ids[tx_id])
-            self._staged.append(pending)
+        elif tx_id in self.ids:
+            pending.commit = duplicate(author.id, tx_id, self.ids[tx_id])
+            self.staged.append(pending)
             return
         if pending.expected is not None:
-            check_expected(author.id, pending.expected, self.position.version)
-        operations = pending.change(self._head())
-        at = self.position
+            check_expected(author.id, pending.expected, self.version)
+        self._foreseen = None
+        operations = pending.change(self)
+        seq = self.position.seq
         if not operations:
-            pending.staged = Commit(at.seq, at.version or "", tx_id)
+            pending.commit = Commit(seq, self.version or "", tx_id)
             self.repeated.append(pending)
             return
-        now = self._now()
+        pending.patch, pending.time = operations, self.services.now()
         line, check = record.encode_transaction(
-            at.seq + 1,
+            seq + 1,
             tx_id,
-            now,
+            pending.time,
             operations,
             previous=self.check,
             synced=author.synced_seq,
         )
-        author.check_size(len(line))
-        if self._loaded:
+        if len(line) > self.services.max_write_bytes:
+            author.check_size(len(line))
+        if self._value is not ...:
             self._check_fit(operations)
         # nothing fails from here on: what is staged is committed, and its caller told so
         self.check = check
         self.lines.append(line)
-        self._patches.append(operations)
-        self._staged.append(pending)
-        self._last = tx_id, operations, now
-
-    def _take_in(self) -> None:
-        """Moves the position behind the last line: as late as can be, see `prepare`."""
-        if self._last is None:
-            return
-        tx_id, operations, now = self._last
-        at = self.position
-        version = f"{at.seq + 1}-{self.check:08x}"
-        self.position = after = at.after(self._author.id, version, operations)
-        self.ids[tx_id] = version
-        action = action_of(existed=at.version is not None, exists=operations != record.DELETION)
-        self._untold.append((action, after, tx_id, now))
-        self._staged[-1].staged = Commit(after.seq, version, tx_id)
-        self._last = None
-
-    def _head(self) -> Head:
-        at = self.position
-        return Head(
-            exists=at.version is not None,
-            seq=at.seq,
-            version=at.version,
-            load_value=self._load,
-            load_summary=self._summary,
-        )
-
-    def _summary(self) -> dict[str, Json] | None:
-        if self.position.summary is None:
-            summarized = self._author.summarize(self._load()) if self._author.is_session else None
-            self.position = structs.replace(self.position, summary=summarized)
-        return self.position.summary
-
-    def _load(self) -> Json:
-        if not self._loaded:
-            self._value = self._load_stored()
-            for operations in self._patches:
-                self._value = patch.apply(self._value, copy.deepcopy(operations))
-            self._loaded = True
-        return self._value
+        self.staged.append(pending)
+        self._last = pending
 
     def _check_fit(self, operations: Patch) -> None:
         if operations == record.DELETION:
@@ -232,9 +226,9 @@ class Staged:
             return
         try:
             self._value = patch.apply(
-                self._value, copy.deepcopy(operations), check_copied=self._author.check_size
+                self._value, copy.deepcopy(operations), check_copied=self.author.check_size
             )
         except PatchFailedError as error:
-            error.document = str(self._author.id)
-            error.current = self.position.version
+            error.document = str(self.author.id)
+            error.current = self.version
             raise

@@ -6,9 +6,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from plainstate.engines.base import LazyHead
 from plainstate.engines.file.group import MovedError, Pending
 from plainstate.errors import UsageError
-from plainstate.types import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plainstate.engines.file.document import FileDocument
-    from plainstate.types import Commit, Json, Patch, Side
+    from plainstate.types import Commit, Head, Json, Patch, Side
 
 __all__ = ["LockedFile"]
 
@@ -40,12 +40,10 @@ class LockedFile:
         with self._guarded():
             self._file.settle()
         at = self._file.position
-        return Head(
-            exists=at.version is not None,
-            seq=at.seq,
-            version=at.version,
-            load_value=self._load,
-            load_summary=lambda: at.summary or self._file.summarize(self._load()),
+        return LazyHead(
+            at.version,
+            self._load,
+            lambda: at.summary or self._file.summarize(self._load()),
         )
 
     def append(self, patch: Patch, tx_id: str | None = None) -> Commit:

@@ -30,16 +30,13 @@ class Position(Struct, frozen=True):
     version: str | None
     summary: dict[str, Json] | None = None
 
-    def after(self, document: DocumentId, version: str, operations: Patch) -> Position:
-        """The position behind one more transaction."""
-        return Position(self.seq + 1, version, self._summary_after(document, operations))
-
-    def _summary_after(self, document: DocumentId, operations: Patch) -> dict[str, Json] | None:
-        if not summary.is_session(document):
-            return None
+    def summary_after(self, operations: Patch) -> dict[str, Json] | None:
+        """A session's summary behind one more transaction."""
+        if self.summary is not None:
+            return summary.advance(self.summary, operations)
         if self.version is None and len(operations) == 1:
             return summary.summarize(operations[0].get("value"))
-        return None if self.summary is None else summary.advance(self.summary, operations)
+        return None
 
 
 def check_expected(document: DocumentId, expected: str | None, current: str | None) -> None:

@@ -129,7 +129,7 @@ class Repair:
     def _holding(self, document: DocumentId) -> Iterator[FileDocument]:
         """Holds a document's lock; afterwards its writer and the feed learn its state anew."""
         lock_file = self._access.start()
-        entry = self._access.borrow(document, internal=True)
+        entry = self._access.entries.borrow(document, internal=True)
         try:
             entry.lock.acquire(lock_file, self._access.lock_timeout_s)
             with self._access.finishing(entry, lock_file):

@@ -59,6 +59,8 @@ class DocumentState:
         position: where it stands.
         recent: its last transaction ids, each with the version it made (`None`: if it took effect).
         synced_seq: the last transaction known durable.
+        is_session: whether it is a session by its place.
+        is_public: whether the change feed tells of it.
         has_journal: whether a journal lies beside the snapshot, as far as is known.
         untold: there may be a commit that the change feed was not told of.
 
@@ -78,6 +80,8 @@ class DocumentState:
 
     def __init__(self, services: Services, document: DocumentId) -> None:
         self.id = document
+        self.is_session = summary.is_session(document)
+        self.is_public = is_public(document)
         self.position = Position(0, None)
         self.recent: dict[str, str | None] = {}
         self.synced_seq = 0
@@ -131,8 +135,7 @@ class DocumentState:
             return
         if commit.seq > self.synced_seq:
             self.sync()
-        if not self._names_durable:
-            self.sync_folder()
+        self.sync_names()
 
     def sync(self) -> None:
         """Makes lines durable that were written without a sync."""
@@ -143,8 +146,7 @@ class DocumentState:
                 self._suspect = True
                 raise
             self.synced_seq = self.position.seq
-            if not self._names_durable:
-                self.sync_folder()
+            self.sync_names()
 
     def chain_start(self) -> int:
         """The `sum` that the next line continues from."""
@@ -164,14 +166,9 @@ class DocumentState:
                 limit_bytes=limit,
             )
 
-    @property
-    def is_session(self) -> bool:
-        """Whether it is a session by its place."""
-        return summary.is_session(self.id)
-
     def summarize(self, value: Json) -> dict[str, Json] | None:
         """The summary of a session's value, `None` for any other document."""
-        return summary.summarize(value) if summary.is_session(self.id) else None
+        return summary.summarize(value) if self.is_session else None
 
     def _stand_at(self, head: HeadRecord) -> None:
         """The document is what `head` says; whether its snapshot is in place is another matter."""
@@ -180,11 +177,12 @@ class DocumentState:
         self.position = Position(head.seq, head.version, head.summary)
         self.synced_seq = head.seq
 
-    def _remember(self, tx_id: str | None, version: str | None) -> None:
-        if tx_id is not None and version is not None:
-            self.recent[tx_id] = version
-            while len(self.recent) > RECENT_TX_IDS:
-                del self.recent[next(iter(self.recent))]
+    def _remember(self, made: dict[str, str]) -> None:
+        """Notes transaction ids, each with the version it made; forgets the oldest."""
+        recent = self.recent
+        recent.update(made)
+        while len(recent) > RECENT_TX_IDS:
+            del recent[next(iter(recent))]
 
     def _read(self) -> Reading:
         return read_document(self._disk, self.id)
@@ -195,36 +193,22 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Appends lines, creating the journal before the first."""
-        if not self._begin_write(data, sync=sync):
-            self._create(data, check, lines, sync=sync)
-        else:
-            self._end_write(len(data), check, lines, sync=sync)
-
-    def _begin_write(self, data: bytes, *, sync: bool) -> bool:
-        """Writes lines to the journal; `False`: there is none, see `_create`."""
+    def _write(self, data: bytes, check: int, lines: int) -> None:
+        """Appends lines durably, creating the journal before the first."""
         if self._journal is None:
-            return False
+            self._create(data, check, lines, sync=True)
+            return
         try:
-            self._journal.write(data, sync=sync)
+            self._journal.append(data, check, lines, sync=True)
+            self.sync_names()
         except OutcomeUnknownError:
             self._suspect = True
             raise
-        return True
 
-    def _end_write(self, size: int, check: int, lines: int, *, sync: bool) -> None:
-        """Makes durable what `_begin_write` wrote."""
-        if self._journal is None:
-            raise AssertionError("a journal that was written to stays open until that is settled")
-        try:
-            self._journal.confirm(size, check, lines, sync=sync)
-            if sync and not self._names_durable:
-                # whoever made these files may have died before syncing their names
-                self.sync_folder()
-        except OutcomeUnknownError:
-            self._suspect = True
-            raise
+    def sync_names(self) -> None:
+        """Whoever made these files may have died before syncing their names."""
+        if not self._names_durable:
+            self.sync_folder()
 
     def _create(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
         """Creates the journal with its first lines."""
@@ -251,8 +235,7 @@ class DocumentState:
             return
         if self._journal is not None:
             self.sync()
-            if not self._names_durable:
-                self.sync_folder()
+            self.sync_names()
         if reading.basis.kind == "edited" and reading.snapshot is not None:
             self._sync_edited()
         records = self._read().records  # a replay of `reading` has changed its patches
@@ -304,7 +287,7 @@ class DocumentState:
         moved: DocumentId | None = None,
     ) -> None:
         """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
-        if not is_public(self.id):
+        if not self.is_public:
             self.untold = False
             return
         line = feed.encode(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import RunAll
     from plainstate.engines.file.access import Access
+    from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.feed import Feed
     from plainstate.engines.file.group import Pending, Staged
@@ -67,13 +68,25 @@ class Turns:
 
     def commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
         """Commits `pending`, together with all that wait for the same document."""
+        if not (
+            entry.lock.try_acquire(lock_file) or self._wait_for_turn(entry, pending, lock_file)
+        ):
+            return
+        failed = True
         try:
-            with self._mutex:
-                entry.queue.append(pending)
-            self._wait_and_commit(entry, pending, lock_file)
-        except BaseException:
-            self._withdraw(entry, pending)
-            raise
+            if not pending.settled:  # else somebody committed it while it waited
+                entry.file.refresh()
+                if entry.queue:  # whoever comes to it from now on waits for the lock first
+                    self._commit_queue(entry, pending)
+                else:
+                    entry.file.commit([pending])
+                if entry.file.wants_fold:
+                    self._fold(entry.file)
+            failed = False
+        finally:
+            if failed:  # before the next one gets the lock
+                self._withdraw(entry, pending)
+            self._access.finish(entry, lock_file, failed=failed)
 
     def commit_together(
         self, waiting: Sequence[Waiting], lock_file: LockFile, run_all: RunAll
@@ -127,7 +140,8 @@ class Turns:
             if written.error is not None:
                 raise written.error
             file.settle_commit(written.staged, told=written.told)
-            self._fold_if_due(one.entry)
+            if file.wants_fold:
+                self._fold(file)
         except BaseException as error:
             self._give_up(one, written.group, lock_file, error)
             if not isinstance(error, Exception):
@@ -150,39 +164,28 @@ class Turns:
                 one.entry.queue = others
             for pending in one.changes:
                 if not pending.settled and isinstance(error, Exception):
-                    pending.error = error
+                    pending.fail(error)
         finally:
             self._access.finish(one.entry, lock_file, failed=True)
 
-    def _wait_and_commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
-        """Commits a change that is in its document's queue; after a failure it may be there yet."""
-        if not self._wait_for_turn(entry, pending, lock_file):
-            return
-        failed = True
-        try:
-            if not pending.settled:
-                entry.file.refresh()
-                self._commit_queue(entry, pending)
-                self._fold_if_due(entry)
-            failed = False
-        finally:
-            if failed:  # before the next one gets the lock
-                self._withdraw(entry, pending)
-            self._access.finish(entry, lock_file, failed=failed)
-
     def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
-        """Takes the lock; `False`: there is no need to, somebody else has committed it."""
-        while True:
-            try:
-                entry.lock.acquire(lock_file, self._access.lock_timeout_s)
-            except BaseException as error:
-                if self._withdraw(entry, pending) or not isinstance(error, LockTimeoutError):
-                    raise
-                if pending.settled:
-                    return False
-                # somebody is committing it at this moment: that is soon known
-            else:
-                return True
+        """Queues a change and waits for the lock; `False`: somebody else has committed it."""
+        try:
+            with self._mutex:
+                entry.queue.append(pending)
+            while not pending.settled:
+                try:
+                    entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+                except LockTimeoutError:
+                    if self._withdraw(entry, pending):
+                        raise
+                    # somebody is committing it at this moment: that is soon known
+                else:
+                    return True
+        except BaseException:
+            self._withdraw(entry, pending)
+            raise
+        return False
 
     def _withdraw(self, entry: Entry, pending: Pending) -> bool:
         """Nobody may commit what its caller is told is refused; `False`: somebody has begun to."""
@@ -195,6 +198,8 @@ class Turns:
     def _commit_queue(self, entry: Entry, own: Pending) -> None:
         with self._mutex:
             group, entry.queue = entry.queue, []
+        if own not in group:
+            group.append(own)
         try:
             entry.file.commit(group)
         except BaseException:
@@ -202,12 +207,10 @@ class Turns:
                 entry.queue += [one for one in group if one is not own and not one.settled]
             raise
 
-    def _fold_if_due(self, entry: Entry) -> None:
-        if not entry.file.wants_fold:
-            return
+    def _fold(self, file: FileDocument) -> None:
         try:
-            entry.file.fold()
+            file.fold()
         except (OSError, PlainstateError):
             # the commit stands; the fold is tried again later, and reported by checkpoint and close
-            entry.file.postpone_fold()
-            entry.file.distrust()
+            file.postpone_fold()
+            file.distrust()
