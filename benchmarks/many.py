@@ -33,7 +33,9 @@ MESSAGES = 6
 WORDS = 12
 VOCABULARY = 20_000
 COMMON, RARE = "w0", "needle"
-RARE_EVERY = 5_000
+RARE_IN = 20
+"""Sessions that have the rare word, however many there are: what is found stays the same."""
+
 PAGE = 50
 YOUNG_S = 0.25
 
@@ -98,7 +100,7 @@ def made(count: int, total: int) -> Iterator[Made]:
     weights = [1 / (rank + 1) for rank in range(VOCABULARY)]
     for number in range(count):
         said = chance.choices(words, weights, k=MESSAGES * WORDS)
-        if number % RARE_EVERY == 0:
+        if number % max(1, total // RARE_IN) == 0:
             said[0] = RARE
         begun = START_NS + number * 7_919_000_000
         stamps = [times.format(begun + turn * 1_000_000_000) for turn in range(MESSAGES)]
