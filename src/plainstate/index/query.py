@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
-from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
 from msgspec import Struct
+
+from plainstate.core.digest import blake2b
 
 __all__ = ["Query", "fold", "parse", "scope", "score", "snippet", "spread"]
 
@@ -69,7 +70,7 @@ def spread(text: str) -> str:
 
 def scope(kind: str, value: str) -> str:
     """A word for a category or user, which no text contains in its column."""
-    return kind + blake2b(value.encode(), digest_size=8).hexdigest()
+    return kind + blake2b(value.encode(), size_bytes=8).hex()
 
 
 def parse(text: str) -> Query:
