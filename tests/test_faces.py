@@ -79,9 +79,12 @@ USES = {
     "list": "store.list_sessions()",
 }
 NOT_NEEDED = {
-    "import": ["sqlite3", "ctypes", "plainstate.engines.file", "plainstate.index.database"],
+    "import": [
+        *("sqlite3", "ctypes", "hashlib"),
+        *("plainstate.engines.file", "plainstate.index.database"),
+    ],
     "append": ["sqlite3", "ctypes", "plainstate.index.database"],
-    "list": ["plainstate.index.search", "plainstate.index.query"],
+    "list": ["hashlib", "plainstate.index.search", "plainstate.index.query"],
 }
 NEVER_NEEDED = ["asyncio", "pydantic", "dataclasses", "urllib.parse", "http", "email"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from plainstate.core.digest import blake2b
 from plainstate.errors import LockTimeoutError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DocumentLock:
     def __init__(self, document: DocumentId) -> None:
         self._document = document
         name = f"{document.kind}:{document}".encode()
-        self._byte = int.from_bytes(blake2b(name, digest_size=8).digest()) >> 2  # fits off_t
+        self._byte = int.from_bytes(blake2b(name, size_bytes=8)) >> 2  # fits off_t
         self._mutex = threading.Lock()
 
     def acquire(self, file: LockFile, timeout_s: float) -> None:
