@@ -16,6 +16,7 @@ from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.history import History, HistoryFile
 from plainstate.engines.file.journal_file import JournalFile
+from plainstate.engines.file.steps import finish
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.types import Commit
 
@@ -89,7 +90,12 @@ def test_every_snapshot_matches(monkeypatch):
 
 
 def test_fold_is_not_announced(monkeypatch):
-    monkeypatch.setattr(FileDocument, "_announce", nothing)
+    def announcing(self, temp, head):
+        del head
+        self._disk.end_temp(temp)
+        yield None
+
+    monkeypatch.setattr(FileDocument, "_announcing", announcing)
     expect_violation(scenarios.fold_at_threshold, "EditConflictError")
 
 
@@ -104,12 +110,12 @@ def test_a_lost_replacement_is_taken_for_an_edit_of_what_was_before(monkeypatch)
 
 
 def test_journal_begins_anew_before_the_snapshot_is_durable(monkeypatch):
-    def install(self, temp, head, *, replacing=None):
+    def installing(self, temp, head, *, replacing=None):
         del replacing
-        self._announce(head)
-        self._disk.fs.rename(temp, self._disk.snapshot(self.id))
+        yield from self._announcing(temp, head)
+        self._disk.fs.rename(temp.path, self._disk.snapshot(self.id))
 
-    monkeypatch.setattr(FileDocument, "_install", install)
+    monkeypatch.setattr(FileDocument, "_installing", installing)
     expect_violation(scenarios.fold_at_threshold, "found {}")
 
 
@@ -126,7 +132,7 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
         self._disk.fs.unlink(self._disk.snapshot(self.id))
         self.sync_folder()
         self._stand_at(self._make_head(commit.seq, None, None, None))
-        self._rest()
+        finish(self._disk.fs, self._resting())
         return commit
 
     monkeypatch.setattr(FileDocument, "delete", delete)
@@ -145,8 +151,7 @@ def test_new_journal_without_sync_of_its_folder(monkeypatch):
 
 def test_replaced_file_without_sync_of_its_folder(monkeypatch):
     def put(self, folder, path, data):
-        temp, _ = self.write_temp(folder, data)
-        self.fs.rename(temp, path)
+        self.fs.rename(self.write_temp(folder, data).path, path)
 
     monkeypatch.setattr(Disk, "put", put)
     expect_violation(scenarios.fold_at_threshold, "found")
@@ -176,19 +181,24 @@ def test_history_is_written_after_the_journal_is_gone(monkeypatch):
     def postpone(self, *args):
         late.append((self, args))
 
-    def then_keep(method):
-        def wrapped(self):
-            method(self)
-            for own, args in late:
-                if own is self._history:
-                    keep(own, *args)
-            late.clear()
+    def keep_late(document):
+        for own, args in late:
+            if own is document._history:
+                keep(own, *args)
+        late.clear()
 
-        return wrapped
+    def rotate(self):
+        whole_rotate(self)
+        keep_late(self)
 
+    def resting(self):
+        yield from whole_resting(self)
+        keep_late(self)
+
+    whole_rotate, whole_resting = FileDocument._rotate, FileDocument._resting
     monkeypatch.setattr(History, "keep", postpone)
-    for name in ("_rest", "_rotate"):
-        monkeypatch.setattr(FileDocument, name, then_keep(getattr(FileDocument, name)))
+    monkeypatch.setattr(FileDocument, "_rotate", rotate)
+    monkeypatch.setattr(FileDocument, "_resting", resting)
     expect_violation(scenarios.history_of_appends, "is not kept")
 
 

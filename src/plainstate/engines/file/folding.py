@@ -20,6 +20,7 @@ from plainstate.engines.file import layout
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of, read_resting
 from plainstate.engines.file.state import DocumentState, reference_to
+from plainstate.engines.file.steps import Steps, finish
 from plainstate.errors import (
     AlreadyExistsError,
     DamagedError,
@@ -33,6 +34,7 @@ from plainstate.types import TRASH, Commit, DocumentId, action_of, is_public
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from plainstate.engines.file.disk import Temp
     from plainstate.types import Action, Json, Side
 
 __all__ = ["Folding"]
@@ -59,9 +61,13 @@ class Folding(DocumentState):
         """
         if self._journal is None:
             return False
-        reading = self._read()
-        self._fold(reading, self._replay(reading), rest=rest)
+        finish(self._disk.fs, self.folding(rest=rest))
         return True
+
+    def folding(self, *, rest: bool = False) -> Steps:
+        """The same in steps, of a document that has a journal."""
+        reading = self._read()
+        yield from self._folding(reading, self._replay(reading), rest=rest)
 
     def replace(self, value: Json, *, tx_id: str | None, expected: str | None) -> Commit:
         """Makes `value` the document's snapshot."""
@@ -77,8 +83,8 @@ class Folding(DocumentState):
             self._keep_current()
         if self._has_earlier_lines and not self._lines_behind:
             self._rotate()  # or, cut off, nobody could tell whether this file has them inside
-        temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
-        reference = SnapshotRef(digest_of(data), stamp)
+        temp = self._disk.begin_temp(self._disk.make_folder(self.id.category), data)
+        reference = SnapshotRef(digest_of(data), temp.stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
         used_id = tx_id or self._services.make_tx_id()
@@ -94,11 +100,11 @@ class Folding(DocumentState):
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
         self.untold = True
-        self._install(temp, None if unannounced else head)
+        finish(self._disk.fs, self._installing(temp, None if unannounced else head))
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember(used_id, version)
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
-        self._verified = stamp
+        self._verified = temp.stamp
         self._edited_at_rest = False
         if kept:
             with self._postponing():
@@ -247,9 +253,12 @@ class Folding(DocumentState):
         self._fold(reading._replace(basis=basis._replace(version=version)), value)
         return msgspec.structs.replace(commit, version=version)
 
-    def _fold(
+    def _fold(self, reading: Reading, value: Json, *, force: bool = False) -> None:
+        finish(self._disk.fs, self._folding(reading, value, force=force))
+
+    def _folding(
         self, reading: Reading, value: Json, *, rest: bool = False, force: bool = False
-    ) -> None:
+    ) -> Steps:
         basis = reading.basis
         self.untold = self.untold or basis.kind == "edited"
         exists = basis.version is not None
@@ -258,15 +267,15 @@ class Folding(DocumentState):
             if reading.snapshot is not None:
                 reading.snapshot.let_go()  # or a fold would take a third more memory
             data = self._encode(value)
-            temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
-            reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
+            temp = self._disk.begin_temp(self._disk.folder(self.id), data)
+            reference: SnapshotRef | None = SnapshotRef(digest_of(data), temp.stamp)
             head = self._make_head(basis.seq, basis.version, reference, value)
             try:
-                self._install(temp, head, replacing=reading.snapshot)
+                yield from self._installing(temp, head, replacing=reading.snapshot)
             except _EditedError:
                 again = self._read()
                 self._reopen_journal()
-                self._fold(again, self._replay(again), rest=rest, force=force)
+                yield from self._folding(again, self._replay(again), rest=rest, force=force)
                 return
         else:
             if not exists:
@@ -279,7 +288,7 @@ class Folding(DocumentState):
         self._verified = "absent" if reference is None else reference.stamp
         self._fold_at = 0
         if rest or not exists:
-            self._rest()
+            yield from self._resting()
         else:
             self._rotate()
 
@@ -305,15 +314,24 @@ class Folding(DocumentState):
         base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
         self._history.add(msgspec.structs.replace(base, action=action))
 
-    def _announce(self, head: HeadRecord) -> None:
-        """Says durably which transactions the coming snapshot holds."""
+    def _announcing(self, temp: Temp, head: HeadRecord) -> Steps:
+        """Says durably which transactions the coming snapshot holds, and makes that durable.
+
+        Neither must be durable before the other: the disk is at both at once.
+        """
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        self._write(line, check, 1, sync=True)
+        begun = self._begin_write(line, sync=True)
+        yield None
+        self._disk.end_temp(temp)
+        if begun:
+            self._end_write(len(line), check, 1, sync=True)
+        else:
+            self._create(line, check, 1, sync=True)
 
-    def _install(
-        self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
-    ) -> None:
+    def _installing(
+        self, temp: Temp, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
+    ) -> Steps:
         """Puts a new snapshot in its place, durably.
 
         Args:
@@ -325,17 +343,19 @@ class Folding(DocumentState):
             _EditedError: somebody has edited that meanwhile.
         """
         try:
-            if head is not None:
-                self._announce(head)
+            if head is None:
+                self._disk.end_temp(temp)
+            else:
+                yield from self._announcing(temp, head)
             if replacing is not None:
                 # the gap to the rename is as small as POSIX allows
                 now = self._snapshot()
                 if now is None or now.stamp != replacing.stamp:
                     raise _EditedError
-            self._disk.fs.rename(temp, self._disk.snapshot(self.id))
-            self.sync_folder()
+            self._disk.fs.rename(temp.path, self._snapshot_path)
+            yield from self._naming()
         except BaseException:
-            self._disk.discard(temp)
+            self._disk.drop_temp(temp)
             self.close()  # the next refresh finds out how far it came
             raise
 
@@ -359,13 +379,23 @@ class Folding(DocumentState):
         self.close()
         self._reopen_journal()
 
-    def _rest(self) -> None:
+    def _resting(self) -> Steps:
         """Keeps the head aside and removes the journal."""
-        self._put_resting(self._head)
+        folder = self._make_heads_folder()
+        line, _ = record.encode_head(self._head, previous=0)
+        temp = self._disk.begin_temp(folder, line)
+        try:
+            yield None
+            self._disk.end_temp(temp)
+            self._disk.fs.rename(temp.path, self._disk.resting(self.id))
+            yield folder
+        except BaseException:
+            self._disk.drop_temp(temp)
+            raise
         self.close()
         self._disk.fs.unlink(self._disk.journal(self.id))
         self.has_journal = self._has_earlier_lines = False
-        self.sync_folder()
+        yield from self._naming()
 
     def forget(self) -> None:
         """Removes all there is of a document that is deleted, its number and history, too.
@@ -399,6 +429,8 @@ class Folding(DocumentState):
         self._put_resting(self._make_head(seq, version, reference_to(self._snapshot()), value))
 
     def _put_resting(self, head: HeadRecord) -> None:
-        folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)
         line, _ = record.encode_head(head, previous=0)
-        self._disk.put(folder, self._disk.resting(self.id), line)
+        self._disk.put(self._make_heads_folder(), self._disk.resting(self.id), line)
+
+    def _make_heads_folder(self) -> str:
+        return self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)

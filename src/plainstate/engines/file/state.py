@@ -27,6 +27,7 @@ from plainstate.engines.file.reader import (
     read_document,
     unknown_outcome,
 )
+from plainstate.engines.file.steps import Steps, finish
 from plainstate.errors import DamagedError, OutcomeUnknownError, ValueTooLargeError
 from plainstate.limits import RECENT_TX_IDS
 from plainstate.types import is_public
@@ -285,9 +286,13 @@ class DocumentState:
         Raises:
             OutcomeUnknownError: nobody knows whether they are.
         """
+        finish(self._disk.fs, self._naming())
+
+    def _naming(self) -> Steps:
+        """The same as a step, which others can share."""
         folder = self._disk.folder(self.id)
         try:
-            self._disk.fs.sync_folder(folder)
+            yield folder
             self._names_durable = True
         except OSError as error:
             self._suspect = True
