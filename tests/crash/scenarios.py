@@ -240,6 +240,18 @@ def checkpoint(run: Run) -> None:
     run.checkpoint()
 
 
+def fold_together(run: Run) -> None:
+    run.append(A, "one;")
+    run.checkpoint()
+    run.append(A, "two;")
+    run.append(B, "one;")
+    run.append(DEEP, "one;")
+    run.replace(DEEP, "new;")
+    run.begin()
+    run.checkpoint()
+    run.append(B, "two;")
+
+
 def torn_tail(run: Run) -> None:
     run.append(A, "one;")
     run.append(A, "two;")
@@ -539,6 +551,7 @@ SCENARIOS: list[Scenario] = [
     markdown,
     close_and_reopen,
     checkpoint,
+    fold_together,
     torn_tail,
     edit_at_rest,
     edit_while_waiting,

@@ -11,7 +11,7 @@ import plainstate.engines.file.journal_file as journal_module
 import plainstate.engines.file.reader as reader_module
 from plainstate.core import history, record, replay
 from plainstate.core.record import TransactionRecord
-from plainstate.engines.file import turns
+from plainstate.engines.file import access, turns
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.history import History, HistoryFile
@@ -155,6 +155,16 @@ def test_replaced_file_without_sync_of_its_folder(monkeypatch):
 
     monkeypatch.setattr(Disk, "put", put)
     expect_violation(scenarios.fold_at_threshold, "found")
+
+
+def test_folders_of_what_is_folded_together_are_not_synced(monkeypatch):
+    def finish_together(fs, works):
+        del fs
+        for steps in works:
+            list(steps)
+
+    monkeypatch.setattr(access, "finish_together", finish_together)
+    expect_violation(scenarios.fold_together, "found")
 
 
 def test_ids_are_forgotten_by_a_fold(monkeypatch):

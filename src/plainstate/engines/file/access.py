@@ -6,24 +6,26 @@ Every write goes through `writing` or `attempt`; `housekeeping.py` does what the
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.locks import LockFile
+from plainstate.engines.file.steps import finish_together
 from plainstate.engines.holding import is_held, refuse_if_held
 from plainstate.errors import PlainstateError
 from plainstate.types import is_public
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from plainstate.engines.base import Engine
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.state import Services
+    from plainstate.engines.file.steps import Steps
     from plainstate.types import DocumentId
 
 __all__ = ["Access", "Waiting"]
@@ -121,24 +123,50 @@ class Access:
 
         With `fresh`, its state is brought up to date before.
         """
-        if is_held(self._engine, document):
-            return False
         try:
-            lock_file = self.start()
-            entry = self.borrow(document, internal=True)
-            try:
-                if not entry.lock.try_acquire(lock_file):
+            with self._trying(document) as file:
+                if file is None:
                     return False
-                with self.finishing(entry, lock_file):
-                    if fresh:
-                        entry.file.refresh()
-                    work(entry.file)
-            finally:
-                self.entries.give_back(entry)
+                if fresh:
+                    file.refresh()
+                work(file)
         except (OSError, PlainstateError):
             # nothing is lost, the journal holds it; checkpoint and close report what stays
             return False
         return True
+
+    def attempt_together(
+        self, documents: Sequence[DocumentId], work: Callable[[FileDocument], Steps]
+    ) -> None:
+        """Does the same to several documents side by side, where nobody is writing them just now.
+
+        Whatever it is, `work` notes what it has done: errors are not told.
+        """
+        with ExitStack() as held:
+            works = []
+            for document in documents:  # no wait for a lock while others are held
+                with suppress(OSError, PlainstateError):
+                    file = held.enter_context(self._trying(document))
+                    if file is not None:
+                        works.append(_refreshed(file, work))
+            finish_together(self._disk.fs, works)
+
+    @contextmanager
+    def _trying(self, document: DocumentId) -> Iterator[FileDocument | None]:
+        """Holds a document's lock; `None` where somebody is writing it just now."""
+        if is_held(self._engine, document):
+            yield None
+            return
+        lock_file = self.start()
+        entry = self.borrow(document, internal=True)
+        try:
+            if not entry.lock.try_acquire(lock_file):
+                yield None
+                return
+            with self.finishing(entry, lock_file):
+                yield entry.file
+        finally:
+            self.entries.give_back(entry)
 
     @contextmanager
     def finishing(self, entry: Entry, lock_file: LockFile) -> Iterator[None]:
@@ -181,3 +209,13 @@ class Access:
         """Notes, before its first commit, that this handle writes a document (F-4)."""
         if self._registration is not None and is_public(document):
             self._registration.note(document, {*self.entries.documents, *self.doubtful})
+
+
+def _refreshed(file: FileDocument, work: Callable[[FileDocument], Steps]) -> Steps:
+    """Work on a document whose state is brought up to date first, and distrusted if it fails."""
+    try:
+        file.refresh()
+        yield from work(file)
+    except BaseException:
+        file.distrust()
+        raise

@@ -18,6 +18,7 @@ from plainstate.errors import (
     UnsafePathError,
     storage_error,
 )
+from plainstate.limits import FOLDED_TOGETHER
 from plainstate.types import ABSENT
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from plainstate.engines.file.disk import Disk
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.feed import Feed, Told
+    from plainstate.engines.file.steps import Steps
     from plainstate.engines.file.untold import ToldLine
     from plainstate.types import DocumentId
 
@@ -83,17 +85,28 @@ class Housekeeping:
 
     def fold_all(self, documents: list[DocumentId]) -> int:
         """Folds documents to rest; goes on after an error and raises the first one."""
-        folded = 0
+        folded: set[DocumentId] = set()
+
+        def fold_small(file: FileDocument) -> Steps:
+            if file.has_journal and file.is_small:  # or its neighbours would be locked for long
+                yield from file.folding(rest=True)
+                folded.add(file.id)
+
+        for begin in range(0, len(documents), FOLDED_TOGETHER):
+            self._access.attempt_together(documents[begin : begin + FOLDED_TOGETHER], fold_small)
         first: Exception | None = None
         for document in documents:
+            if document in folded:
+                continue
             try:
                 with self._access.writing(document, internal=True) as file:
-                    folded += file.fold(rest=True)
+                    if file.fold(rest=True):
+                        folded.add(document)
             except (OSError, PlainstateError) as error:
                 first = first or error
         if first is not None:
             raise first
-        return folded
+        return len(folded)
 
     def finish(self) -> bool:
         """Leaves everything in order before the handle is closed, also what dead writers left.

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from plainstate.errors import PlainstateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from plainstate.fs.base import FileSystem
-
-    T = TypeVar("T")
 
 __all__ = ["Steps", "finish", "finish_together"]
 
@@ -35,29 +33,23 @@ def finish(fs: FileSystem, steps: Steps) -> None:
         return
 
 
-def finish_together(fs: FileSystem, works: Mapping[T, Steps]) -> set[T]:
+def finish_together(fs: FileSystem, works: Sequence[Steps]) -> None:
     """Takes several side by side through their steps; a folder is synced once for all of them.
 
-    Returns:
-        Those that came to their end without an error.
+    Who fails is left behind: its error is not told.
     """
-    done: set[T] = set()
     with ExitStack() as begun:  # what was begun is ended, whatever happens
-        for steps in works.values():
+        for steps in works:
             begun.callback(steps.close)
-        waits: dict[T, str | None] = dict.fromkeys(works)
-        while waits:
-            folders = dict.fromkeys(waits.values())
+        waiting: dict[Steps, str | None] = dict.fromkeys(works)
+        while waiting:
+            folders = dict.fromkeys(waiting.values())
             failures = {one: None if one is None else _sync(fs, one) for one in folders}
-            for work, folder in list(waits.items()):
+            for steps, folder in list(waiting.items()):
                 try:
-                    waits[work] = _go_on(works[work], failures[folder])
-                except StopIteration:
-                    done.add(work)
-                    del waits[work]
-                except (OSError, PlainstateError):
-                    del waits[work]
-    return done
+                    waiting[steps] = _go_on(steps, failures[folder])
+                except (StopIteration, OSError, PlainstateError):
+                    del waiting[steps]
 
 
 def _go_on(steps: Steps, failure: BaseException | None) -> str | None:
