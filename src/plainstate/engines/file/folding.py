@@ -26,6 +26,7 @@ from plainstate.errors import (
     DamagedError,
     EditConflictError,
     FormatVersionError,
+    OutcomeUnknownError,
     UsageError,
 )
 from plainstate.limits import FOLD_FLOOR_BYTES
@@ -83,7 +84,10 @@ class Folding(DocumentState):
             self._keep_current()
         if self._has_earlier_lines and not self._lines_behind:
             self._rotate()  # or, cut off, nobody could tell whether this file has them inside
-        temp = self._disk.begin_temp(self._disk.make_folder(self.id.category), data)
+        folder = self._disk.folder(self.id)
+        if self._journal is None:  # else it is there, and was made durable before its files
+            self._disk.make_folder(self.id.category)
+        temp = self._disk.begin_temp(folder, data)
         reference = SnapshotRef(digest_of(data), temp.stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
@@ -109,7 +113,8 @@ class Folding(DocumentState):
         if kept:
             with self._postponing():
                 self._keep_whole(head, value, action)
-        if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
+        if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES // 16):
+            # heads alone: short lines, of which readers need but the last
             with self._postponing():
                 self._rotate()
         return Commit(seq, version, used_id)
@@ -321,13 +326,21 @@ class Folding(DocumentState):
         """
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        begun = self._begin_write(line, sync=True)
-        yield None
-        self._disk.end_temp(temp)
-        if begun:
-            self._end_write(len(line), check, 1, sync=True)
-        else:
-            self._create(line, check, 1, sync=True)
+        journal = self._journal
+        try:
+            if journal is not None:
+                journal.write(line, sync=True)
+            yield None
+            self._disk.end_temp(temp)
+            if journal is None:
+                self._create(line, check, 1, sync=True)
+            else:
+                journal.confirm(len(line), check, 1, sync=True)
+        except OutcomeUnknownError:
+            self._suspect = True
+            raise
+        if not self._names_durable:
+            self.sync_folder()  # whoever made the journal may have died before
 
     def _installing(
         self, temp: Temp, head: HeadRecord | None, *, replacing: FileSnapshot | None = None

@@ -196,13 +196,6 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Appends lines, creating the journal before the first."""
-        if not self._begin_write(data, sync=sync):
-            self._create(data, check, lines, sync=sync)
-        else:
-            self._end_write(len(data), check, lines, sync=sync)
-
     def _begin_write(self, data: bytes, *, sync: bool) -> bool:
         """Writes lines to the journal; `False`: there is none, see `_create`."""
         if self._journal is None:
