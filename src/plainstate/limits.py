@@ -49,8 +49,8 @@ below FOLD_FLOOR_BYTES, and a fold costs next to nothing, its oldest waiting
 transaction does not wait longer either, however busy the document is."""
 
 FOLDED_TOGETHER: Final = 32
-"""Documents that are folded side by side, by `close` and `checkpoint`, so that they share the
-syncs of their folders.  Their writers wait meanwhile: some 10 ms."""
+"""Documents that are folded to rest side by side, so that they share the syncs of their folders.
+Their writers wait meanwhile: some 20 ms."""
 
 SYNC_INTERVAL_S: Final = 0.1
 """Default interval of durability="periodic": what a power cut may lose."""

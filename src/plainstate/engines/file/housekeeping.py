@@ -76,24 +76,19 @@ class Housekeeping:
                 with self._mutex:
                     self._access.unsynced.add(document)
                 self._hurry()
-        for document, since in waiting:
-            if since.newest < before:
+        quiet = [document for document, since in waiting if since.newest < before]
+        folded = self._fold_together(quiet)
+        for document in quiet:
+            if document not in folded:
                 self._access.attempt(document, lambda file: file.fold(rest=True))
-            elif since.oldest < before:
+        for document, since in waiting:
+            if since.oldest < before <= since.newest:
                 self._access.attempt(document, self._fold_small)
         self.complete_feed_if_possible()
 
     def fold_all(self, documents: list[DocumentId]) -> int:
         """Folds documents to rest; goes on after an error and raises the first one."""
-        folded: set[DocumentId] = set()
-
-        def fold_small(file: FileDocument) -> Steps:
-            if file.has_journal and file.is_small:  # or its neighbours would be locked for long
-                yield from file.folding(rest=True)
-                folded.add(file.id)
-
-        for begin in range(0, len(documents), FOLDED_TOGETHER):
-            self._access.attempt_together(documents[begin : begin + FOLDED_TOGETHER], fold_small)
+        folded = self._fold_together(documents)
         first: Exception | None = None
         for document in documents:
             if document in folded:
@@ -107,6 +102,19 @@ class Housekeeping:
         if first is not None:
             raise first
         return len(folded)
+
+    def _fold_together(self, documents: list[DocumentId]) -> set[DocumentId]:
+        """Folds small documents to rest, where nobody is writing them; returns which."""
+        folded: set[DocumentId] = set()
+
+        def fold(file: FileDocument) -> Steps:
+            if file.has_journal and file.is_small:  # or its neighbours would be locked for long
+                yield from file.folding(rest=True)
+                folded.add(file.id)
+
+        for begin in range(0, len(documents), FOLDED_TOGETHER):
+            self._access.attempt_together(documents[begin : begin + FOLDED_TOGETHER], fold)
+        return folded
 
     def finish(self) -> bool:
         """Leaves everything in order before the handle is closed, also what dead writers left.
