@@ -249,7 +249,7 @@ def test_who_closes_tidies_up_beside_a_document_in_use():
     run.engine("killed")._feed._write = failing
     run.append(B, "two;", by="killed")
     run.append(B, "three;", by="killed")
-    temp, _ = run.engine("killed")._disk.write_temp(f"{BASE}/c", b"half done")
+    temp = run.engine("killed")._disk.write_temp(f"{BASE}/c", b"half done").path
     process.kill()
     with run.engine("living").lock(B):
         run.close()

@@ -89,7 +89,7 @@ def test_every_snapshot_matches(monkeypatch):
 
 
 def test_fold_is_not_announced(monkeypatch):
-    monkeypatch.setattr(FileDocument, "_announce", nothing)
+    monkeypatch.setattr(FileDocument, "_announce", lambda self, temp, _: self._disk.end_temp(temp))
     expect_violation(scenarios.fold_at_threshold, "EditConflictError")
 
 
@@ -106,8 +106,8 @@ def test_a_lost_replacement_is_taken_for_an_edit_of_what_was_before(monkeypatch)
 def test_journal_begins_anew_before_the_snapshot_is_durable(monkeypatch):
     def install(self, temp, head, *, replacing=None):
         del replacing
-        self._announce(head)
-        self._disk.fs.rename(temp, self._disk.snapshot(self.id))
+        self._announce(temp, head)
+        self._disk.fs.rename(temp.path, self._disk.snapshot(self.id))
 
     monkeypatch.setattr(FileDocument, "_install", install)
     expect_violation(scenarios.fold_at_threshold, "found {}")
@@ -145,8 +145,7 @@ def test_new_journal_without_sync_of_its_folder(monkeypatch):
 
 def test_replaced_file_without_sync_of_its_folder(monkeypatch):
     def put(self, folder, path, data):
-        temp, _ = self.write_temp(folder, data)
-        self.fs.rename(temp, path)
+        self.fs.rename(self.write_temp(folder, data).path, path)
 
     monkeypatch.setattr(Disk, "put", put)
     expect_violation(scenarios.fold_at_threshold, "found")

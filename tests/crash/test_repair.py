@@ -269,6 +269,5 @@ def _remove_then_put(disk: Disk, folder: str, path: str, data: bytes) -> None:
     if disk.fs.stat(path) is not None:
         disk.fs.unlink(path)
         disk.fs.sync_folder(folder)
-    temp, _ = disk.write_temp(folder, data)
-    disk.fs.rename(temp, path)
+    disk.fs.rename(disk.write_temp(folder, data).path, path)
     disk.fs.sync_folder(folder)

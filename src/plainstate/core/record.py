@@ -193,27 +193,10 @@ def encode_transaction(
 
 def encode_head(head: HeadRecord, *, previous: int) -> tuple[bytes, int]:
     """Makes a head line; returns it and its `sum`."""
-    members: dict[str, Json] = {
-        "plainstate": head.plainstate,
-        "document": head.document,
-        "kind": head.kind,
-        "seq": head.seq,
-        "version": head.version,
-        "snapshot": msgspec.to_builtins(head.snapshot),
-        "time": head.time,
-    }
-    if head.tx is not None:
-        members["tx"] = head.tx
-    if head.recent:
-        members["recent"] = head.recent
-    if head.summary is not None:
-        members["summary"] = head.summary
-    if head.moving_to is not None:
-        members["moving_to"] = head.moving_to
-    if head.moving_from is not None:
-        members["moving_from"] = head.moving_from
-    members.update(head.extra)
-    return seal(_encode(members), previous)
+    if not head.extra:
+        return seal(_encode(head), previous)
+    known = _encode(msgspec.structs.replace(head, extra={}))
+    return seal(b"%b,%b" % (known[:-1], _encode(head.extra)[1:]), previous)
 
 
 class Journal(Struct, Generic[L]):

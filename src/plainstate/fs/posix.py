@@ -122,15 +122,21 @@ class PosixFileSystem:
             os.close(fd)
 
     def rename(self, source: str, target: str) -> None:
-        self._at(
-            source,
-            lambda old, old_folder: self._at(
+        parent, _, name = target.rpartition("/")
+
+        def within(old: str, folder: int | None) -> None:
+            new = target if folder is None else name
+            os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+
+        def across(old: str, old_folder: int | None) -> None:
+            self._at(
                 target,
                 lambda new, new_folder: os.rename(
                     old, new, src_dir_fd=old_folder, dst_dir_fd=new_folder
                 ),
-            ),
-        )
+            )
+
+        self._at(source, within if source.rpartition("/")[0] == parent else across)
 
     def unlink(self, path: str) -> None:
         self._at(path, lambda name, folder: os.unlink(name, dir_fd=folder))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from plainstate.fs.base import FileSystem
 
-__all__ = ["DEEPEST", "META", "SUFFIXES", "Disk", "Errors", "File", "stamp_of"]
+__all__ = ["DEEPEST", "META", "SUFFIXES", "Disk", "Errors", "File", "Temp", "stamp_of"]
 
 META: Final = ".plainstate"
 """The store's own folder under its base."""
@@ -38,6 +38,20 @@ DEEPEST: Final = MAX_CATEGORY_PARTS + 4
 
 SUFFIXES: Final[dict[Kind, str]] = {"json": ".json", "markdown": ".md"}
 """Suffix of a snapshot; its journal's is one `l` longer."""
+
+
+class Temp(Struct):
+    """A new file under a temporary name.
+
+    Attributes:
+        path: that name.
+        stamp: size, inode and modification time: it keeps them when it is renamed.
+        fd: open until it is durable, then -1.
+    """
+
+    path: str
+    stamp: tuple[int, int, int]
+    fd: int
 
 
 class File(Struct, frozen=True):
@@ -194,21 +208,47 @@ class Disk:
             while written < len(data):
                 written += self.fs.write(fd, view[written:])
 
-    def write_temp(self, folder: str, data: bytes) -> tuple[str, tuple[int, int, int]]:
-        """Writes a new, durable file under a temporary name; returns name and stamp."""
+    def begin_temp(self, folder: str, data: bytes) -> Temp:
+        """Writes a new file under a temporary name, and has the disk begin to make it durable.
+
+        Then call `end_temp`, or `drop_temp`.
+        """
         self._temps += 1
         path = f"{folder}/{self._temp_prefix}{self._temps}"
         fd = self.fs.open_append(path, create=True)
         try:
-            try:
-                self.write_all(fd, data)
-                self.fs.sync(fd)
-                return path, stamp_of(self.fs.stat_open(fd))
-            finally:
-                self.fs.close(fd)
+            self.write_all(fd, data)
+            temp = Temp(path, stamp_of(self.fs.stat_open(fd)), fd)
+            with suppress(OSError):  # it is a hint
+                self.fs.begin_sync(fd, 0, len(data))
         except BaseException:
+            self.fs.close(fd)
             self.discard(path)
             raise
+        return temp
+
+    def end_temp(self, temp: Temp) -> None:
+        """Waits until it is durable; removes it where that fails."""
+        try:
+            self.fs.sync(temp.fd)
+        except BaseException:
+            self.drop_temp(temp)
+            raise
+        fd, temp.fd = temp.fd, -1
+        self.fs.close(fd)
+
+    def drop_temp(self, temp: Temp) -> None:
+        """Removes it, wherever it has come to; harmless when called again."""
+        fd, temp.fd = temp.fd, -1
+        if fd >= 0:
+            self.fs.close(fd)
+        self.discard(temp.path)
+
+    def write_temp(self, folder: str, data: bytes) -> Temp:
+        """Writes a new, durable file under a temporary name."""
+        temp = self.begin_temp(folder, data)
+        self.end_temp(temp)
+        return temp
 
     def remove_folders(self, document: DocumentId) -> None:
         """Removes the folders of a category that is never used again, where they are empty."""
@@ -251,11 +291,11 @@ class Disk:
 
     def put(self, folder: str, path: str, data: bytes) -> None:
         """Replaces a file durably: temporary file, sync, rename, sync of the folder."""
-        temp, _ = self.write_temp(folder, data)
+        temp = self.write_temp(folder, data)
         try:
-            self.fs.rename(temp, path)
+            self.fs.rename(temp.path, path)
         except BaseException:
-            self.discard(temp)
+            self.drop_temp(temp)
             raise
         self.fs.sync_folder(folder)
 

@@ -353,6 +353,7 @@ class FileDocument(Folding):
             self._prove(line.seq > self.position.seq or line.version == self.position.version)
             if isinstance(line, HeadRecord):
                 self._names_durable = False
+                self._verified = "unknown"  # who announced this may have been killed since
                 self.recent.update(line.recent)
                 self._unproven = line if line.tx else None
                 self._has_earlier_lines = self._has_earlier_lines or self._lines_behind > 0

@@ -25,6 +25,7 @@ from plainstate.errors import (
     DamagedError,
     EditConflictError,
     FormatVersionError,
+    OutcomeUnknownError,
     UsageError,
 )
 from plainstate.limits import FOLD_FLOOR_BYTES
@@ -33,6 +34,7 @@ from plainstate.types import TRASH, Commit, DocumentId, action_of, is_public
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from plainstate.engines.file.disk import Temp
     from plainstate.types import Action, Json, Side
 
 __all__ = ["Folding"]
@@ -77,8 +79,11 @@ class Folding(DocumentState):
             self._keep_current()
         if self._has_earlier_lines and not self._lines_behind:
             self._rotate()  # or, cut off, nobody could tell whether this file has them inside
-        temp, stamp = self._disk.write_temp(self._disk.make_folder(self.id.category), data)
-        reference = SnapshotRef(digest_of(data), stamp)
+        folder = self._disk.folder(self.id)
+        if self._journal is None:  # else it is there, and was made durable before its files
+            self._disk.make_folder(self.id.category)
+        temp = self._disk.begin_temp(folder, data)
+        reference = SnapshotRef(digest_of(data), temp.stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
         used_id = tx_id or self._services.make_tx_id()
@@ -98,12 +103,13 @@ class Folding(DocumentState):
         self.tell(action, seq, version, used_id, summary=head.summary)
         self._remember({used_id: version})
         self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
-        self._verified = stamp
+        self._verified = temp.stamp
         self._edited_at_rest = False
         if kept:
             with self._postponing():
                 self._keep_whole(head, value, action)
-        if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES):
+        if self._journal is not None and (outgrown or self._journal.size > FOLD_FLOOR_BYTES // 16):
+            # heads alone: short lines, of which readers need but the last
             with self._postponing():
                 self._rotate()
         return Commit(seq, version, used_id)
@@ -258,8 +264,8 @@ class Folding(DocumentState):
             if reading.snapshot is not None:
                 reading.snapshot.let_go()  # or a fold would take a third more memory
             data = self._encode(value)
-            temp, stamp = self._disk.write_temp(self._disk.folder(self.id), data)
-            reference: SnapshotRef | None = SnapshotRef(digest_of(data), stamp)
+            temp = self._disk.begin_temp(self._disk.folder(self.id), data)
+            reference: SnapshotRef | None = SnapshotRef(digest_of(data), temp.stamp)
             head = self._make_head(basis.seq, basis.version, reference, value)
             try:
                 self._install(temp, head, replacing=reading.snapshot)
@@ -305,14 +311,29 @@ class Folding(DocumentState):
         base = whole(self.id, point_of(head), value, tx=head.tx or "", time=head.time)
         self._history.add(msgspec.structs.replace(base, action=action))
 
-    def _announce(self, head: HeadRecord) -> None:
-        """Says durably which transactions the coming snapshot holds."""
+    def _announce(self, temp: Temp, head: HeadRecord) -> None:
+        """Says durably which transactions the coming snapshot holds, and makes that durable.
+
+        Neither must be durable before the other: the disk is at both at once.
+        """
         lean = msgspec.structs.replace(head, recent={})  # the lines before it tell them
         line, check = record.encode_head(lean, previous=self.chain_start())
-        self._write(line, check, 1)
+        journal = self._journal
+        try:
+            if journal is None:
+                self._disk.end_temp(temp)
+                self._create(line, check, 1, sync=True)
+            else:
+                journal.write(line, sync=True)
+                self._disk.end_temp(temp)
+                journal.confirm(len(line), check, 1, sync=True)
+        except OutcomeUnknownError:
+            self._suspect = True
+            raise
+        self.sync_names()
 
     def _install(
-        self, temp: str, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
+        self, temp: Temp, head: HeadRecord | None, *, replacing: FileSnapshot | None = None
     ) -> None:
         """Puts a new snapshot in its place, durably.
 
@@ -325,17 +346,19 @@ class Folding(DocumentState):
             _EditedError: somebody has edited that meanwhile.
         """
         try:
-            if head is not None:
-                self._announce(head)
+            if head is None:
+                self._disk.end_temp(temp)
+            else:
+                self._announce(temp, head)
             if replacing is not None:
                 # the gap to the rename is as small as POSIX allows
                 now = self._snapshot()
                 if now is None or now.stamp != replacing.stamp:
                     raise _EditedError
-            self._disk.fs.rename(temp, self._disk.snapshot(self.id))
+            self._disk.fs.rename(temp.path, self._snapshot_path)
             self.sync_folder()
         except BaseException:
-            self._disk.discard(temp)
+            self._disk.drop_temp(temp)
             self.close()  # the next refresh finds out how far it came
             raise
 

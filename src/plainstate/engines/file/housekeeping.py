@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from plainstate.core.record import number_in
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.access import Access, Waiting
+from plainstate.engines.file.side_by_side import side_by_side
 from plainstate.errors import (
     DamagedError,
     EditConflictError,
@@ -21,7 +24,6 @@ from plainstate.errors import (
 from plainstate.types import ABSENT
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from plainstate.engines.file.disk import Disk
@@ -82,18 +84,26 @@ class Housekeeping:
         self.complete_feed_if_possible()
 
     def fold_all(self, documents: list[DocumentId]) -> int:
-        """Folds documents to rest; goes on after an error and raises the first one."""
-        folded = 0
-        first: Exception | None = None
-        for document in documents:
+        """Folds documents to rest, several at once; goes on after an error and raises one."""
+        folded: list[DocumentId] = []
+        errors: list[Exception] = []
+        large = threading.Lock()  # or several would be in memory at the same time
+
+        def fold(document: DocumentId) -> None:
             try:
-                with self._access.writing(document, internal=True) as file:
-                    folded += file.fold(rest=True)
+                with (
+                    self._access.writing(document, internal=True) as file,
+                    nullcontext() if file.is_small else large,
+                ):
+                    if file.fold(rest=True):
+                        folded.append(document)
             except (OSError, PlainstateError) as error:
-                first = first or error
-        if first is not None:
-            raise first
-        return folded
+                errors.append(error)
+
+        side_by_side([partial(fold, document) for document in documents])
+        if errors:
+            raise errors[0]
+        return len(folded)
 
     def finish(self) -> bool:
         """Leaves everything in order before the handle is closed, also what dead writers left.

@@ -193,18 +193,6 @@ class DocumentState:
     def _snapshot(self) -> FileSnapshot | None:
         return FileSnapshot.at(self._disk, self.id)
 
-    def _write(self, data: bytes, check: int, lines: int) -> None:
-        """Appends lines durably, creating the journal before the first."""
-        if self._journal is None:
-            self._create(data, check, lines, sync=True)
-            return
-        try:
-            self._journal.append(data, check, lines, sync=True)
-            self.sync_names()
-        except OutcomeUnknownError:
-            self._suspect = True
-            raise
-
     def sync_names(self) -> None:
         """Whoever made these files may have died before syncing their names."""
         if not self._names_durable:

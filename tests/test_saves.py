@@ -1,0 +1,168 @@
+"""What whole saves and folds ask of the disk, in which order, and what a failing disk leaves."""
+
+import errno
+import threading
+from collections import Counter
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plainstate import StateStore
+from plainstate.engines.file.engine import FileEngine
+from plainstate.errors import StorageError, UsageError
+from plainstate.fs.posix import PosixFileSystem
+from plainstate.testing.crashfs import CrashFileSystem
+from plainstate.testing.faultfs import FaultyFileSystem
+from plainstate.types import DocumentId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A = DocumentId("c", "a")
+WAITING = {"write", "begin_sync", "sync", "sync_folder", "rename", "unlink"}
+
+
+class Noting(FaultyFileSystem):
+    """Notes the calls that write, or wait for the disk."""
+
+    def __init__(self) -> None:
+        self.machine = CrashFileSystem()
+        self.machine.make_folder("/store")
+        self.noted: list[str] = []
+        super().__init__(self.machine)
+
+    def __getattribute__(self, name: str) -> object:
+        if name in WAITING:
+            self.noted.append(name)
+        return super().__getattribute__(name)
+
+
+def begin(fs: Noting, *documents: DocumentId) -> FileEngine:
+    """An engine whose documents were saved twice; the next save needs no new folder or file."""
+    engine = FileEngine("/store", fs=fs, quiet_fold_s=3600)
+    for document in documents:
+        engine.replace(document, {"n": 0})
+        engine.replace(document, {"n": 1})
+    fs.noted.clear()
+    return engine
+
+
+def test_the_disk_is_at_the_file_and_its_announcement_before_either_is_waited_for():
+    fs = Noting()
+    engine = begin(fs, A)
+    engine.replace(A, {"n": 2})
+    begun = ["write", "begin_sync"] * 2
+    told = ["write"]  # to the change feed
+    assert fs.noted == [*begun, "sync", "sync", "rename", "sync_folder", *told]
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["of the file", "of its announcement"])
+def test_a_sync_that_fails_changes_nothing(number: int):
+    fs = Noting()
+    engine = begin(fs, A)
+    before = engine.read(A)
+    paths = fs.machine.paths()
+    fs.fail(errno.EIO, {"sync"}, at=number)
+    with pytest.raises(OSError, match="error"):
+        engine.replace(A, {"n": 2})
+    assert fs.failed == ["sync"]
+    assert engine.read(A).version == before.version
+    assert engine.read(A).value == {"n": 1}
+    assert fs.machine.paths() == paths  # no temporary file
+    assert engine.replace(A, {"n": 3}).seq == before.seq + 1
+    engine.close()
+    assert Counter(fs.failed) == {"sync": 1}
+
+
+class Hooked(PosixFileSystem):
+    """Tells of each sync and rename before it is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hook: Callable[[str], object] = lambda _: None
+
+    def sync(self, fd: int) -> None:
+        self.hook("sync")
+        super().sync(fd)
+
+    def rename(self, source: str, target: str) -> None:
+        self.hook(target)
+        super().rename(source, target)
+
+
+def many(folder: Path) -> tuple[FileEngine, Hooked, list[DocumentId]]:
+    """Documents enough that several threads fold them."""
+    fs = Hooked()
+    engine = FileEngine(str(folder), fs=fs, quiet_fold_s=3600)
+    documents = [DocumentId("c", f"d-{number}") for number in range(20)]
+    for document in documents:
+        engine.append(document, lambda _: [{"op": "add", "path": "", "value": {}}])
+    return engine, fs, documents
+
+
+def journals(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("c/*.jsonl"))
+
+
+def test_many_folds_wait_for_the_disk_at_the_same_time(tmp_path: Path):
+    engine, fs, documents = many(tmp_path)
+    waiting = set()
+    met = threading.Event()
+
+    def meet(_: str) -> None:
+        waiting.add(threading.get_ident())
+        if len(waiting) > 1:
+            met.set()
+        assert met.wait(10)
+
+    fs.hook = meet
+    assert engine.checkpoint() == len(documents)
+    assert journals(tmp_path) == []
+
+
+def test_one_that_cannot_be_folded_does_not_keep_the_others_from_it(tmp_path: Path):
+    engine, fs, documents = many(tmp_path)
+
+    def refuse(target: str) -> None:
+        if target.endswith("/d-7.json"):
+            raise OSError(errno.EIO, "broken", target)
+
+    fs.hook = refuse
+    with pytest.raises(StorageError, match="broken"):
+        engine.checkpoint()
+    assert journals(tmp_path) == ["d-7"]
+    fs.hook = lambda _: None
+    assert engine.checkpoint() == 1
+    assert [engine.read(document).value for document in documents] == [{}] * 20
+
+
+@pytest.mark.parametrize("at", [1, 30])
+def test_an_interruption_leaves_what_is_not_folded(tmp_path: Path, at: int):
+    engine, fs, documents = many(tmp_path)
+    calls = count(1)
+
+    def interrupt(_: str) -> None:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+
+    fs.hook = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        engine.checkpoint()
+    fs.hook = lambda _: None
+    left = len(journals(tmp_path))
+    assert 0 < left <= len(documents)
+    assert engine.checkpoint() == left
+    assert [engine.read(document).value for document in documents] == [{}] * 20
+
+
+def test_what_the_caller_holds_is_refused_at_once(tmp_path: Path):
+    store = StateStore(tmp_path)
+    for number in range(20):
+        store.save_json("c", f"d-{number}", {})
+        store.patch("c", f"d-{number}", [{"op": "add", "path": "/a", "value": 1}])
+    with store.transaction("c", "d-3"), pytest.raises(UsageError, match="of this very task"):
+        store.checkpoint()
+    assert journals(tmp_path) == ["d-3"]
+    store.close()
