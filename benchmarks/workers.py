@@ -55,6 +55,7 @@ def append_on_demand(name: str, folder: str) -> None:
 def read_again(folder: str) -> None:
     """Loads, has another process append one message, and loads again between two marks."""
     store = PEERS["plainstate"].open(Path(folder))
+    settled(store.store)  # type: ignore[attr-defined]
     store.texts("s-0")
     subprocess.run(
         [sys.executable, "-m", "benchmarks.workers", "append-on-demand", "plainstate", folder],

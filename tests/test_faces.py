@@ -14,11 +14,13 @@ import time
 import warnings
 from collections import UserDict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from plainstate import AsyncStateStore, StateStore, UserMessage, open_store
+from plainstate.aio.appending import _run_all
 from plainstate.engines.file.engine import FileEngine
 from plainstate.errors import (
     DamagedError,
@@ -77,9 +79,12 @@ USES = {
     "list": "store.list_sessions()",
 }
 NOT_NEEDED = {
-    "import": ["sqlite3", "ctypes", "plainstate.engines.file", "plainstate.index.database"],
+    "import": [
+        *("sqlite3", "ctypes", "hashlib"),
+        *("plainstate.engines.file", "plainstate.index.database"),
+    ],
     "append": ["sqlite3", "ctypes", "plainstate.index.database"],
-    "list": ["plainstate.index.search", "plainstate.index.query"],
+    "list": ["hashlib", "plainstate.index.search", "plainstate.index.query"],
 }
 NEVER_NEEDED = ["asyncio", "pydantic", "dataclasses", "urllib.parse", "http", "email"]
 
@@ -221,6 +226,51 @@ def test_of_appends_that_are_done_together_each_has_its_own_outcome(tmp_path: Pa
             assert [turn.content for turn in session.turns()] == ["1", "2", "4"]
 
     asyncio.run(main())
+
+
+def test_appends_that_are_done_together_wait_for_the_disk_together(tmp_path: Path):
+    class Meeting(SlowFileSystem):
+        """Each sync waits for seven others."""
+
+        meeting: threading.Barrier | None = None
+
+        def sync(self, fd: int) -> None:
+            if self.meeting is not None:
+                self.meeting.wait(10)
+            super().sync(fd)
+
+    async def main() -> None:
+        fs = Meeting()
+        names = [f"s{number}" for number in range(8)]
+        store = AsyncStateStore.on(FileEngine(str(tmp_path), fs=fs), tmp_path.as_uri())
+        async with store:
+            for name in (*names, "first"):
+                await store.append_user_message(name, "1", user_id="ada")
+            fs.slow = True
+            first = asyncio.create_task(store.append_user_message("first", "2"))
+            await reached(fs)
+            appends = [asyncio.create_task(store.append_user_message(name, "2")) for name in names]
+            await asyncio.sleep(0)  # now they wait, and are done together
+            fs.slow, fs.meeting = False, threading.Barrier(8)
+            fs.go.set()
+            await asyncio.gather(first, *appends)
+            fs.meeting = None
+
+    asyncio.run(main())
+
+
+def test_the_calls_of_a_batch_run_in_the_end_and_raise_what_one_of_them_raised():
+    done = []
+    calls = [partial(done.append, number) for number in range(40)]
+    with ThreadPoolExecutor(7) as pool:
+        for at in (0, 1):  # in this thread, in another one
+            with pytest.raises(SystemExit):
+                _run_all(pool, [*calls[:at], sys.exit, *calls[at:]][: at + 1])
+            assert len(done) == at
+        _run_all(pool, calls)
+        assert sorted(done[1:]) == list(range(40))
+    _run_all(pool, calls)  # the interpreter ends, and no thread begins any more
+    assert len(done) == 81
 
 
 async def _awaited(call, *args, **options):

@@ -1,7 +1,7 @@
 """W6: full-text search in 1,000, 10,000 and 100,000 sessions of six short messages.  Bar 6.
 
-Timed is the call for the 50 best hits with snippets, of a word that is in one session of 5,000
-and of one that is in most, in a process that has the store open.  Beside it SQLite's FTS5 on the
+Timed is the call for the 50 best hits with snippets, of a word that is in 20 sessions and of
+one that is in most, in a process that has the store open.  Beside it SQLite's FTS5 on the
 same texts, by hand, ranked by bm25 and with snippets.  plainstate finds sessions, the table
 by hand messages: it has more hits to rank.
 

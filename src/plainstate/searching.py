@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import TYPE_CHECKING
 
-from plainstate.core import codec, names, times
+from plainstate.core import codec, names
 from plainstate.errors import InvalidNameError, InvalidValueError
 from plainstate.limits import MAX_QUERY_CHARACTERS
 from plainstate.session import SessionSummary
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.index import Index
-    from plainstate.index.catalog import SessionRow
     from plainstate.types import Kind, SearchHit
 
 __all__ = ["SearchMethods"]
@@ -66,7 +66,7 @@ class SearchMethods:
             newest_first=newest_first,
             include_damaged=include_damaged,
         )
-        return _summaries(rows)
+        return list(starmap(SessionSummary, rows))
 
     def count_sessions(self, *, user_id: str | None = None) -> int:
         """How many sessions `list_sessions` would list.
@@ -183,26 +183,6 @@ class SearchMethods:
         Cost: reads every document.
         """
         return self._index.rebuild(progress)
-
-
-def _summaries(rows: list[SessionRow]) -> list[SessionSummary]:
-    from plainstate.index.catalog import cursor_of
-
-    return [
-        SessionSummary(
-            name,
-            user_id or "",
-            messages or 0,
-            None if created is None else times.to_datetime(created * 1000),
-            None if age is None else times.to_datetime(-age * 1000),
-            title,
-            preview or "",
-            active_seed_id,
-            damaged,
-            cursor_of(age, name),
-        )
-        for name, user_id, messages, created, age, title, preview, active_seed_id, damaged in rows
-    ]
 
 
 def _limit(limit: int | None) -> int | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -37,6 +36,7 @@ from plainstate.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from plainstate.types import Json
 
@@ -49,6 +49,11 @@ __all__ = [
     "check_user",
     "last_turn",
 ]
+
+_SHOWN = (
+    *("id", "user_id", "message_count", "created_at", "updated_at"),
+    *("title", "preview", "active_seed_id", "damaged"),
+)
 
 USERS = "user_messages"
 AGENTS = "agent_responses"
@@ -82,25 +87,42 @@ class SessionSummary(Struct, frozen=True):
         id: its name.
         user_id: who owns it, "" if damaged.
         message_count: user messages and agent responses.
-        created_at: when it began.
-        updated_at: its last change.
         title: `metadata["title"]`, if there is one.
         preview: the beginning of the first user message.
         active_seed_id: as in the session.
         damaged: why it cannot be read; `None` if it can.
-        cursor: the place in the list right behind it: pass it as `after=`.
     """
 
+    # The columns of a list's row.  What is made of the times is made when it is asked for: that
+    # would take longer than all else in a summary.
     id: str
     user_id: str
     message_count: int
-    created_at: datetime | None
-    updated_at: datetime | None
-    title: str | None = None
-    preview: str = ""
-    active_seed_id: str | None = None
+    _created: int | None
+    _age: int | None
+    title: str | None
+    preview: str
+    active_seed_id: str | None
     damaged: str | None = None
-    cursor: str = ""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it began; `None` if damaged."""
+        return None if self._created is None else times.to_datetime(self._created * 1000)
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """Its last change; `None` if damaged."""
+        return None if self._age is None else times.to_datetime(-self._age * 1000)
+
+    @property
+    def cursor(self) -> str:
+        """The place in the list right behind it: pass it as `after=`."""
+        return f"{'' if self._age is None else self._age}/{self.id}"
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in _SHOWN)
+        return f"SessionSummary({', '.join(shown)})"
 
 
 class Session:

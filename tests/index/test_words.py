@@ -113,3 +113,25 @@ def test_words_and_phrases(store: StateStore, dialogues: dict[str, list[tuple[st
                 key for key, words in said.items() if any(one.startswith(begin) for one in words)
             }
             assert found(store, f"{begin}*") == starts, begin
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "shown"),
+    [
+        ("train", "Restrain trains train2 a_train", "Restrain trains train2 a_«train»"),
+        ("trai*", "restrain Trains", "restrain «Trains»"),
+        ('"past 11"', "half-past  11, past 110", "half-«past 11», past 110"),
+        ("c++", "abc c d", "abc «c» d"),
+        ("東", "in東京", "in«東»京"),
+    ],
+)
+def test_a_snippet_marks_whole_words_and_beginnings(asked, text, shown):
+    assert query.snippet(text, query.parse(asked).terms) == shown
+
+
+def test_a_snippet_shows_a_short_text_whole_and_of_a_long_one_where_the_words_are_close():
+    short = f"{'a ' * 30}train to Basel"
+    long = f"{'train ' * 20}{'x ' * 100}train to Basel"
+    terms = query.parse("train basel").terms
+    assert query.snippet(short, terms).startswith("a a")
+    assert query.snippet(long, terms).endswith("«train» to «Basel»")

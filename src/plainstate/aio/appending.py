@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
-    from plainstate.engines.base import Engine, Together
+    from plainstate.engines.base import Engine, RunAll, Together
     from plainstate.types import Commit, DocumentId, Durability, PatchMaker
 
 __all__ = ["Appender", "closed_error"]
 
 _TOGETHER: Final = 64
 """Appends that are committed together at most: each may take a lock and a descriptor."""
+
+_SYNCERS: Final = 8
+"""Threads that wait for the disk at the same time: it flushes for all of them at once."""
 
 
 class _Call:
@@ -164,7 +169,7 @@ class Appender:
         threading.Thread(target=_work, args=arguments, name=name, daemon=True).start()
         self._started = True
 
-    def do(self, calls: Sequence[_Call]) -> None:
+    def do(self, calls: Sequence[_Call], run_all: RunAll) -> None:
         """Commits what was claimed, and tells the tasks."""
         noted: list[tuple[_Call, Append]] = []
         for call in calls:
@@ -175,7 +180,7 @@ class Appender:
         failure: BaseException | None = None
         try:
             if noted:
-                self._together.append_together([append for _, append in noted])
+                self._together.append_together([append for _, append in noted], run_all)
         except BaseException as error:  # noqa: BLE001 - their tasks are told
             failure = error
         waiting = set[_Call]()
@@ -211,18 +216,43 @@ def closed_error() -> UsageError:
 
 def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> None:
     """What the thread does until the appender is closed."""
-    while True:
-        calls = [queue.get()]
-        with suppress(Empty):
-            while calls[-1] is not None and len(calls) < _TOGETHER:
-                calls.append(queue.get_nowait())
-        appender = owner()
-        if appender is not None:  # a task that waits for its call keeps it
-            appender.do([call for call in calls if call is not None and call.claim()])
-        if calls[-1] is None:
-            return
-        calls.clear()
-        del appender
+    with ThreadPoolExecutor(_SYNCERS - 1, "plainstate-sync") as pool:
+        while True:
+            calls = [queue.get()]
+            with suppress(Empty):
+                while calls[-1] is not None and len(calls) < _TOGETHER:
+                    calls.append(queue.get_nowait())
+            appender = owner()
+            if appender is not None:  # a task that waits for its call keeps it
+                claimed = [call for call in calls if call is not None and call.claim()]
+                appender.do(claimed, partial(_run_all, pool))
+            if calls[-1] is None:
+                return
+            calls.clear()
+            del appender
+
+
+def _run_all(pool: Executor, calls: Sequence[Callable[[], object]]) -> None:
+    """Runs them in the threads of a pool and in this one; raises what one of them raised."""
+    mine = list(calls[::_SYNCERS])
+    others = []
+    for at in range(1, min(_SYNCERS, len(calls))):
+        share = calls[at::_SYNCERS]
+        try:
+            others.append(pool.submit(_run, share))
+        except RuntimeError:  # the interpreter ends
+            mine += share
+    try:
+        _run(mine)
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+def _run(calls: Sequence[Callable[[], object]]) -> None:
+    for call in calls:
+        call()
 
 
 def _take(call: _Call, outcome: Callable[[], Commit]) -> None:

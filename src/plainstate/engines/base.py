@@ -7,15 +7,15 @@ the suite that every engine must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 from plainstate.types import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from plainstate.types import (
@@ -34,7 +34,19 @@ if TYPE_CHECKING:
         Transaction,
     )
 
-__all__ = ["Append", "Capabilities", "Engine", "LazyHead", "LockedDocument", "OnFiles", "Together"]
+__all__ = [
+    "Append",
+    "Capabilities",
+    "Engine",
+    "LazyHead",
+    "LockedDocument",
+    "OnFiles",
+    "RunAll",
+    "Together",
+]
+
+RunAll: TypeAlias = Callable[[Sequence[Callable[[], object]]], None]
+"""Runs all of these calls, in any order or at the same time, and returns when all have ended."""
 
 
 class Capabilities(Struct, frozen=True):
@@ -76,12 +88,16 @@ class Append:
 class Together(Protocol):
     """What an engine may offer that is better at many appends than at one."""
 
-    def append_together(self, appends: Sequence[Append]) -> None:
+    def append_together(self, appends: Sequence[Append], run_all: RunAll) -> None:
         """Does many appends, to any documents; each has its own outcome.
 
         They are no transaction: some may fail.  Appends to one document keep their order.
         Those whose document somebody else is writing are left without an outcome, and nothing
         of them is done: `append` waits.
+
+        Args:
+            appends: what to do.
+            run_all: runs what waits for the disk: all of it at the same time, or one by one.
 
         Cost: with files, the syncs overlap.  64 to as many documents take less than half as long as
         one by one, 64 to one document a ninth.

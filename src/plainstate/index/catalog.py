@@ -26,7 +26,6 @@ __all__ = [
     "advance",
     "categories",
     "count_sessions",
-    "cursor_of",
     "facts_of",
     "goes_on",
     "keep_version",
@@ -39,7 +38,8 @@ __all__ = [
 ]
 
 _KINDS: Final = ("json", "markdown")
-_CURSOR: Final = re.compile(r"(-?[0-9]{1,18})?/([^\ud800-\udfff]+)")
+_CURSOR: Final = r"(-?[0-9]{1,18})?/([^\ud800-\udfff]+)"
+"""Compiled with its first use: that takes longer than the whole list."""
 
 
 Facts: TypeAlias = tuple[Json, ...]
@@ -84,8 +84,9 @@ class Known(Struct, frozen=True, gc=False):
 
 
 SessionRow: TypeAlias = tuple[Any, ...]
-"""A session in a list: name, owner, number of messages, when it was created, age, title, preview,
-active seed, and what is damaged; times in µs since the epoch, the age negative."""
+"""A session in a list, as `SessionSummary` takes it: name, owner, number of messages, when it was
+created, age, title, preview, active seed, and what is damaged, if anything; times in µs since the
+epoch, the age negative."""
 
 
 # --- writing -------------------------------------------------------------------
@@ -181,7 +182,7 @@ def facts_of(summary: dict[str, Json]) -> Facts:
         _microseconds(summary["created_at"]),
         -_microseconds(summary["updated_at"]),
         summary.get("title"),
-        summary.get("preview"),
+        summary.get("preview") or "",
         summary.get("active_seed_id"),
     )
 
@@ -241,12 +242,12 @@ def session_page(
     return rows
 
 
-_SELECT: Final = (
-    "SELECT name, user_id, messages, created, age, title, preview, active_seed_id, damaged"
-    " FROM documents "
+_HEALTHY: Final = (
+    "SELECT name, user_id, messages, created, age, title, preview, active_seed_id FROM documents"
 )
 DAMAGED_QUERY: Final = (
-    f"{_SELECT} WHERE category = 'sessions' AND kind = 'json' AND damaged IS NOT NULL"
+    "SELECT name, '', 0, NULL, NULL, NULL, '', NULL, damaged FROM documents"
+    " WHERE category = 'sessions' AND kind = 'json' AND damaged IS NOT NULL"
     " AND name > ? ORDER BY name LIMIT ?"
 )
 
@@ -264,16 +265,11 @@ def healthy_query(
         where += f" AND (age, name) {'>' if newest_first else '<'} (?, ?)"
         values += place
     way = "" if newest_first else "DESC"
-    return f"{_SELECT} WHERE {where} ORDER BY age {way}, name {way} LIMIT ?", tuple(values)
-
-
-def cursor_of(age: int | None, name: str) -> str:
-    """The place in the list right behind a session."""
-    return f"{'' if age is None else age}/{name}"
+    return f"{_HEALTHY} WHERE {where} ORDER BY age {way}, name {way} LIMIT ?", tuple(values)
 
 
 def _place(cursor: object) -> tuple[int | None, str]:
-    match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    match = re.fullmatch(_CURSOR, cursor) if isinstance(cursor, str) else None
     if match is None:
         raise InvalidCursorError(
             f"{cursor!r} is not a place in a list of sessions",

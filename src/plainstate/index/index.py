@@ -360,7 +360,8 @@ class Index:
     def _scan_behind(self) -> None:
         self._hurry.wait(_DELAY_S)
         try:
-            self._scan_once()
+            if not self._closed.is_set():
+                self._scan_once()
         except Exception as error:  # noqa: BLE001 - the next list raises it
             if not self._closed.is_set():
                 self._error = error
@@ -371,8 +372,6 @@ class Index:
         from plainstate.index.database import BrokenError, GoneError, UnusableError
         from plainstate.index.refresh import Stopped
 
-        if self._closed.is_set():
-            return
         refresh = self._refresh()
         try:
             refresh.scan(self._open(), pause=self._pause)

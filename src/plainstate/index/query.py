@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
-from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
 from msgspec import Struct
+
+from plainstate.core.digest import blake2b
 
 __all__ = ["Query", "fold", "parse", "scope", "score", "snippet", "spread"]
 
@@ -69,7 +70,7 @@ def spread(text: str) -> str:
 
 def scope(kind: str, value: str) -> str:
     """A word for a category or user, which no text contains in its column."""
-    return kind + blake2b(value.encode(), digest_size=8).hexdigest()
+    return kind + blake2b(value.encode(), size_bytes=8).hex()
 
 
 def parse(text: str) -> Query:
@@ -99,9 +100,11 @@ def _pattern(words: str, *, is_prefix: bool) -> re.Pattern[str]:
     parts = _WORD.findall(fold(words))
     if not parts:
         return re.compile(r"(?!)")
-    begin = "" if _stands_alone(parts[0]) else r"(?<![^\W_])"
+    first = re.escape(parts[0])  # stands first, because a search for plain characters is faster
+    begin = "" if _stands_alone(parts[0]) else rf"(?<![^\W_]{first})"
     end = "" if _stands_alone(parts[-1]) else r"[^\W_]*" if is_prefix else r"(?![^\W_])"
-    return re.compile(begin + r"[\W_]*".join(map(re.escape, parts)) + end)
+    rest = "".join(rf"[\W_]*{re.escape(part)}" for part in parts[1:])
+    return re.compile(first + begin + rest + end)
 
 
 @cache
@@ -133,8 +136,11 @@ def score(folded: str, terms: tuple[re.Pattern[str], ...], average: float) -> fl
         average: characters of an average text.
     """
     room = _SATURATION * (1 - _LENGTH + _LENGTH * len(folded) / average)
-    counts = [sum(1 for _ in term.finditer(folded)) or 1 for term in terms]
-    return sum(count * (_SATURATION + 1) / (count + room) for count in counts)
+    total = 0.0
+    for term in terms:
+        count = len(term.findall(folded)) or 1
+        total += count * (_SATURATION + 1) / (count + room)
+    return total
 
 
 def snippet(body: str, terms: tuple[re.Pattern[str], ...]) -> str:
@@ -145,13 +151,7 @@ def snippet(body: str, terms: tuple[re.Pattern[str], ...]) -> str:
         'a «Café» in the old town'
     """
     places = _places(body, terms)
-    best = 0
-    most = 0
-    for start, _, _ in places:
-        near = {which for begin, _, which in places if start <= begin < start + _SNIPPET - _BEFORE}
-        if len(near) > most:
-            best, most = start, len(near)
-    begin = _boundary(body, max(0, best - _BEFORE))
+    begin = 0 if len(body) <= _SNIPPET else _boundary(body, max(0, _best(places) - _BEFORE))
     finish = min(len(body), begin + _SNIPPET)
     shown, at = "", begin
     for start, end, _ in places:
@@ -160,6 +160,16 @@ def snippet(body: str, terms: tuple[re.Pattern[str], ...]) -> str:
             at = end
     shown = " ".join((shown + body[at:finish]).split())
     return ("…" if begin else "") + shown + ("…" if finish < len(body) else "")
+
+
+def _best(places: list[tuple[int, int, int]]) -> int:
+    """Where most terms are close together."""
+    best = most = 0
+    for start, _, _ in places:
+        near = {which for begin, _, which in places if start <= begin < start + _SNIPPET - _BEFORE}
+        if len(near) > most:
+            best, most = start, len(near)
+    return best
 
 
 def _places(body: str, terms: tuple[re.Pattern[str], ...]) -> list[tuple[int, int, int]]:

@@ -49,7 +49,7 @@ from plainstate.types import LATEST, News, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from plainstate.engines.base import Append, LockedDocument
+    from plainstate.engines.base import Append, LockedDocument, RunAll
     from plainstate.engines.file.reading_on import End
     from plainstate.fs.base import FileSystem
     from plainstate.types import (
@@ -292,7 +292,7 @@ class FileEngine:
         except OSError as error:
             self._errors.place(error)
 
-    def append_together(self, appends: Sequence[Append]) -> None:
+    def append_together(self, appends: Sequence[Append], run_all: RunAll) -> None:
         self._check_open()
         access = self._access
         waiting: dict[DocumentId, Waiting] = {}
@@ -307,7 +307,7 @@ class FileEngine:
                     pendings.append(Pending(one.change, one.tx_id, None, sync=sync))
                     waiting[one.document].changes.append(pendings[-1])
                 try:
-                    self._turns.commit_together(list(waiting.values()))
+                    self._turns.commit_together(list(waiting.values()), run_all)
                 finally:
                     for one, pending in zip(appends, pendings, strict=True):
                         if pending.settled:

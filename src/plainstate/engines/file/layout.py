@@ -220,6 +220,8 @@ def _is_name(name: str) -> bool:
 
 def is_category(category: str) -> bool:
     """Whether a folder of this name can be a category."""
+    if category.startswith("."):  # as one in every store does: its characters need no look
+        return False
     try:
         names.check_category(category)
     except InvalidNameError:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from plainstate.core.digest import blake2b
 from plainstate.errors import LockTimeoutError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DocumentLock:
         self._document = document
         self._file = file
         name = f"{document.kind}:{document}".encode()
-        self._byte = int.from_bytes(blake2b(name, digest_size=8).digest()) >> 2  # fits off_t
+        self._byte = int.from_bytes(blake2b(name, size_bytes=8)) >> 2  # fits off_t
         self._mutex = threading.Lock()
 
     def acquire(self, timeout_s: float) -> None:

@@ -6,11 +6,11 @@ again: the pair counts only if neither file was replaced meanwhile.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plainstate.core import codec
+from plainstate.core.digest import blake2b
 from plainstate.core.record import HeadRecord, Record, TransactionRecord, parse
 from plainstate.core.replay import Basis, find_basis, replay
 from plainstate.engines.file.disk import stamp_of
@@ -69,7 +69,7 @@ def unknown_outcome(shown: str, error: OSError) -> OutcomeUnknownError:
 
 def digest_of(data: bytes) -> str:
     """BLAKE2b-128 in hex, the digest of a snapshot's bytes."""
-    return blake2b(data, digest_size=16).hexdigest()
+    return blake2b(data, size_bytes=16).hex()
 
 
 class FileSnapshot:

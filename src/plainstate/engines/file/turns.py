@@ -1,7 +1,7 @@
 """Whose turn it is to commit: whoever gets a document's lock commits for all that wait for it.
 
 Several documents can be committed together: all their lines are written first, and then made
-durable one after the other, while the disk is at all of them.
+durable, while the disk is at all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from plainstate.engines.base import RunAll
     from plainstate.engines.file.access import Access
     from plainstate.engines.file.document import FileDocument
     from plainstate.engines.file.entries import Entry
@@ -84,7 +85,7 @@ class Turns:
                 self._withdraw(entry, pending)
             self._access.finish(entry, failed=failed)
 
-    def commit_together(self, waiting: Sequence[Waiting]) -> None:
+    def commit_together(self, waiting: Sequence[Waiting], run_all: RunAll) -> None:
         """Commits changes to different documents; each change learns its own outcome.
 
         Where somebody else is writing the document they learn none: nobody waits for a lock
@@ -99,8 +100,7 @@ class Turns:
                 if begin is not None:
                     written.append(begin)
                     begun.callback(self._end, begin)
-            for each in written:
-                each.confirm()
+            run_all([each.confirm for each in written])
             durable = [each.staged for each in written if each.error is None]
             told = self._feed.tell([line for staged in durable for line in staged.told])
             for each in written:
