@@ -21,7 +21,7 @@ import plainstate.engines.file.feed as feed_module
 from plainstate import AsyncStateStore, open_store
 from plainstate.core.ids import IdMaker
 from plainstate.engines.file.engine import FileEngine
-from plainstate.engines.file.locks import DocumentLock, LockFile
+from plainstate.engines.file.locks import DocumentLock
 from plainstate.errors import (
     CursorExpiredError,
     LockTimeoutError,
@@ -463,8 +463,8 @@ def test_what_could_not_be_read_for_one_is_not_committed_by_the_next(hooked, mon
     engine, fs = hooked
     release = DocumentLock.release
 
-    def release_to_another(self: DocumentLock, file: LockFile) -> None:
-        release(self, file)
+    def release_to_another(self: DocumentLock) -> None:
+        release(self)
         monkeypatch.undo()
         append(engine, "theirs")
 

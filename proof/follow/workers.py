@@ -121,7 +121,7 @@ def _stop(role: str) -> str:
 def main() -> None:
     """Does what the arguments say."""
     role, base, path, name = sys.argv[1:]
-    vars(feed_module).update(FEED_SEGMENT_BYTES=SEGMENT_BYTES, _LOOK_EVERY_BYTES=SEGMENT_BYTES // 8)
+    vars(feed_module).update(FEED_SEGMENT_BYTES=SEGMENT_BYTES)
     cursor = last_cursor(path) if role == "follow" else None
     log = Log(path)
     engine = FileEngine(base, quiet_fold_s=0.5)

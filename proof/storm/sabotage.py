@@ -37,6 +37,7 @@ def _lock_not_taken() -> None:
         self._mutex.acquire()
 
     _put(DocumentLock, "acquire", acquire)
+    _put(DocumentLock, "try_acquire", lambda self: self._mutex.acquire(blocking=False))
 
 
 def _old_reads() -> None:

@@ -53,7 +53,6 @@ _SMALL: Final = {
     "FOLD_RATIO": 1 << 40,
     "FEED_SEGMENT_BYTES": 64 * 1024,
     "FEED_BYTES": 512 * 1024,
-    "_LOOK_EVERY_BYTES": 8 * 1024,
 }
 """Limits that are meant for years are reached in seconds."""
 

@@ -189,13 +189,13 @@ def test_a_store_that_is_fine_is_not_touched(base):
 def held(store: StateStore, document: DocumentId) -> Iterator[None]:
     """Holds a document's lock, whatever is wrong with it."""
     access = store._engine._access
-    lock_file = access.start()
+    access.start()
     entry = access.borrow(document)
-    entry.lock.acquire(lock_file, 1)
+    entry.lock.acquire(1)
     try:
         yield
     finally:
-        entry.lock.release(lock_file)
+        entry.lock.release()
         access.entries.give_back(entry)
 
 

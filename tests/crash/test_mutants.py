@@ -122,7 +122,7 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
     def delete(self, *, tx_id, expected, forget=False):
         del expected, forget
         commit = Commit(self.position.seq + 1, "gone", tx_id)
-        self._remember(tx_id, commit.version)
+        self._remember({tx_id: commit.version})
         self._disk.fs.unlink(self._disk.snapshot(self.id))
         self.sync_folder()
         self._stand_at(self._make_head(commit.seq, None, None, None))

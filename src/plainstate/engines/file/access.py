@@ -48,14 +48,14 @@ class Access:
         lock_timeout_s: how long to wait for other writers of a document.
         keep: journals kept open.
         mutex: guards the notes and every queue.
-        started: called once, before the first write.
+        on_start: called once, before the first write.
 
     Attributes:
         to_fold: documents with a journal, by this handle's doing.
         unsynced: documents with lines that are due to be synced.
         doubtful: documents with a commit that the change feed may not know: it was interrupted,
             or the feed could not be written.
-        lock_file: `None` until the first write.
+        started: the store's own files are there.
     """
 
     def __init__(
@@ -66,44 +66,47 @@ class Access:
         lock_timeout_s: float,
         keep: int,
         mutex: threading.Lock,
-        started: Callable[[], None],
+        on_start: Callable[[], None],
     ) -> None:
         self.to_fold: dict[DocumentId, Waiting] = {}
         self.unsynced: set[DocumentId] = set()
         self.doubtful: set[DocumentId] = set()
-        self.lock_file: LockFile | None = None
+        self.started = False
+        self._lock_file = LockFile(services.disk.fs, f"{services.disk.meta}/lock")
         self.lock_timeout_s = lock_timeout_s
         self._engine = engine
         self._disk = services.disk
         self.writer_id = writer_id
         self._mutex = mutex
-        self._started = started
+        self._on_start = on_start
         self._registration: writers.Registration | None = None
-        self.entries = Entries(engine, services, keep, mutex, self._register, self.unsynced)
+        self.entries = Entries(
+            engine, services, keep, mutex, self._register, self.unsynced, self._lock_file
+        )
 
-    def start(self) -> LockFile:
+    def start(self) -> None:
         """Creates the store's own files before the first write of this handle."""
-        if self.lock_file is not None:
-            return self.lock_file
+        if self.started:
+            return
         with self._mutex:
-            if self.lock_file is not None:
-                return self.lock_file
+            if self.started:
+                return
             layout.create_folders(self._disk)
             if self._registration is None:
                 self._registration = writers.Registration(self._disk, self.writer_id)
             layout.write_format(self._disk)
-            lock_file = self.lock_file = LockFile(self._disk.fs, f"{self._disk.meta}/lock")
-        self._started()
-        return lock_file
+            self._lock_file.open()
+            self.started = True
+        self._on_start()
 
     @contextmanager
     def writing(self, document: DocumentId, *, internal: bool = False) -> Iterator[FileDocument]:
         """Holds a document's lock, with its state brought up to date."""
-        lock_file = self.start()
+        self.start()
         entry = self.entries.borrow(document, internal=internal)
         try:
-            entry.lock.acquire(lock_file, self.lock_timeout_s)
-            with self.finishing(entry, lock_file):
+            entry.lock.acquire(self.lock_timeout_s)
+            with self.finishing(entry):
                 entry.file.refresh()
                 yield entry.file
         finally:
@@ -119,12 +122,12 @@ class Access:
         if is_held(self._engine, document):
             return False
         try:
-            lock_file = self.start()
+            self.start()
             entry = self.entries.borrow(document, internal=True)
             try:
-                if not entry.lock.try_acquire(lock_file):
+                if not entry.lock.try_acquire():
                     return False
-                with self.finishing(entry, lock_file):
+                with self.finishing(entry):
                     if fresh:
                         entry.file.refresh()
                     work(entry.file)
@@ -136,16 +139,16 @@ class Access:
         return True
 
     @contextmanager
-    def finishing(self, entry: Entry, lock_file: LockFile) -> Iterator[None]:
+    def finishing(self, entry: Entry) -> Iterator[None]:
         """Calls `finish`, whatever happens."""
         failed = True
         try:
             yield
             failed = False
         finally:
-            self.finish(entry, lock_file, failed=failed)
+            self.finish(entry, failed=failed)
 
-    def finish(self, entry: Entry, lock_file: LockFile, *, failed: bool = False) -> None:
+    def finish(self, entry: Entry, *, failed: bool = False) -> None:
         """Notes what there is to do, and lets others write."""
         file = entry.file
         try:
@@ -157,7 +160,7 @@ class Access:
             else:
                 self._note(file, failed=failed)
         finally:
-            entry.lock.release(lock_file)
+            entry.lock.release()
 
     def _note(self, file: FileDocument, *, failed: bool) -> None:
         with self._mutex:
@@ -174,8 +177,7 @@ class Access:
     def let_go(self, *, clean: bool) -> None:
         """Closes everything; `clean`: nothing is left to a successor."""
         self.entries.forget_all()
-        if self.lock_file is not None:
-            self.lock_file.close()
+        self._lock_file.close()
         if self._registration is not None:
             self._registration.leave(clean=clean)
 

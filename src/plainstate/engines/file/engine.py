@@ -279,10 +279,11 @@ class FileEngine:
         pending = Pending(change, tx_id, expected, durability == "commit")
         access = self._access
         try:
-            lock_file = access.lock_file or access.start()
+            if not access.started:
+                access.start()
             entry = access.entries.borrow(document)
             try:
-                self._turns.commit(entry, pending, lock_file)
+                self._turns.commit(entry, pending)
                 if durability == "periodic":
                     self._sync_soon(document)
             finally:
@@ -298,7 +299,7 @@ class FileEngine:
         pendings: list[Pending] = []
         try:
             with self._errors:
-                lock_file = access.start()
+                access.start()
                 for one in appends:
                     if one.document not in waiting:
                         waiting[one.document] = Waiting(access.entries.borrow(one.document), [])
@@ -306,7 +307,7 @@ class FileEngine:
                     pendings.append(Pending(one.change, one.tx_id, None, sync=sync))
                     waiting[one.document].changes.append(pendings[-1])
                 try:
-                    self._turns.commit_together(list(waiting.values()), lock_file, run_all)
+                    self._turns.commit_together(list(waiting.values()), run_all)
                 finally:
                     for one, pending in zip(appends, pendings, strict=True):
                         if pending.settled:
@@ -378,21 +379,21 @@ class FileEngine:
         self._check_open()
         with self._errors:
             access = self._access
-            lock_file = access.start()
+            access.start()
             entry = access.entries.borrow(document)
             try:
-                entry.lock.acquire(lock_file, access.lock_timeout_s)
+                entry.lock.acquire(access.lock_timeout_s)
                 try:
                     entry.file.catch_up()
                 except BaseException:
-                    access.finish(entry, lock_file, failed=True)
+                    access.finish(entry, failed=True)
                     raise
             except BaseException:
                 access.entries.give_back(entry)
                 raise
 
         def release() -> None:
-            access.finish(entry, lock_file)
+            access.finish(entry)
             access.entries.give_back(entry)
 
         return LockedFile(entry.file, self._errors, release)
@@ -420,7 +421,7 @@ class FileEngine:
         clean = False
         try:
             with self._errors:
-                clean = self._access.lock_file is None or self._housekeeping.finish()
+                clean = not self._access.started or self._housekeeping.finish()
         finally:
             entries = self._access.entries
             entries.when_unused(lambda *, at_once: self._let_go(clean=clean and at_once))

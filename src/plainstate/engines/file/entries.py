@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.base import Engine
     from plainstate.engines.file.group import Pending
+    from plainstate.engines.file.locks import LockFile
     from plainstate.engines.file.state import Services
     from plainstate.types import DocumentId
 
@@ -29,8 +30,8 @@ __all__ = ["Entries", "Entry", "closed_error"]
 class Entry:
     """A document in use: its lock, its state, who waits to write it, and how many use it."""
 
-    def __init__(self, services: Services, document: DocumentId) -> None:
-        self.lock = DocumentLock(document)
+    def __init__(self, services: Services, document: DocumentId, lock_file: LockFile) -> None:
+        self.lock = DocumentLock(document, lock_file)
         self.file = FileDocument(services, document)
         self.queue: list[Pending] = []
         self.users = 0
@@ -53,6 +54,7 @@ class Entries:
         mutex: guards this object, every queue, and what the engine notes about documents.
         register: told of each document before it is used.
         pinned: entries to keep although nobody uses them.
+        lock_file: what their locks are taken on.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Entries:
         mutex: threading.Lock,
         register: Callable[[DocumentId], None],
         pinned: Container[DocumentId],
+        lock_file: LockFile,
     ) -> None:
         self._engine = engine
+        self._lock_file = lock_file
         self._pinned = pinned
         self._services = services
         self._register = register
@@ -93,7 +97,7 @@ class Entries:
             entry = entries.get(document)
             if entry is None:
                 self._register(document)
-                entry = entries[document] = Entry(self._services, document)
+                entry = entries[document] = Entry(self._services, document, self._lock_file)
                 self._forget_idle()
             entry.users += 1
             entries.move_to_end(document)

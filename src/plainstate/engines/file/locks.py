@@ -30,37 +30,43 @@ class LockFile:
 
     def __init__(self, fs: FileSystem, path: str) -> None:
         self.fs = fs
+        self.fd = -1
         self._path = path
-        self.fd = fs.open_lock(path)
+
+    def open(self) -> None:
+        """Opens the file, creating it where it is missing, before anything is locked."""
+        self.fd = self.fs.open_lock(self._path)
 
     def close(self) -> None:
         """Closes the file, which drops every lock held through it."""
-        self.fs.close(self.fd)
+        if self.fd >= 0:
+            self.fs.close(self.fd)
 
 
 class DocumentLock:
     """The lock of one document.  Waits with growing pauses, up to a timeout."""
 
-    def __init__(self, document: DocumentId) -> None:
+    def __init__(self, document: DocumentId, file: LockFile) -> None:
         self._document = document
+        self._file = file
         name = f"{document.kind}:{document}".encode()
         self._byte = int.from_bytes(blake2b(name, size_bytes=8)) >> 2  # fits off_t
         self._mutex = threading.Lock()
 
-    def acquire(self, file: LockFile, timeout_s: float) -> None:
+    def acquire(self, timeout_s: float) -> None:
         """Takes the lock.
 
         Raises:
             LockTimeoutError: another writer held it all the time.
         """
-        if self.try_acquire(file):
+        if self.try_acquire():
             return
         deadline = time.monotonic() + timeout_s
         if not self._mutex.acquire(timeout=timeout_s):
             raise self._timeout(timeout_s)
         try:
             pause = _FIRST_PAUSE_S
-            while not file.fs.try_lock(file.fd, self._byte):
+            while not self._file.fs.try_lock(self._file.fd, self._byte):
                 if time.monotonic() >= deadline:
                     raise self._timeout(timeout_s)
                 time.sleep(pause)
@@ -69,12 +75,12 @@ class DocumentLock:
             self._mutex.release()
             raise
 
-    def try_acquire(self, file: LockFile) -> bool:
+    def try_acquire(self) -> bool:
         """Takes the lock if nobody holds it."""
         if not self._mutex.acquire(False):  # noqa: FBT003 - by position it takes half the time
             return False
         try:
-            taken = file.fs.try_lock(file.fd, self._byte)
+            taken = self._file.fs.try_lock(self._file.fd, self._byte)
         except BaseException:
             self._mutex.release()
             raise
@@ -82,14 +88,14 @@ class DocumentLock:
             self._mutex.release()
         return taken
 
-    def release(self, file: LockFile) -> None:
+    def release(self) -> None:
         """Gives the lock back; any thread may do it.
 
         What was done under it is done: should the kernel refuse to unlock, the byte stays
         locked for other handles until this one closes.
         """
         try:  # noqa: SIM105 - suppress would cost as much as the call
-            file.fs.unlock(file.fd, self._byte)
+            self._file.fs.unlock(self._file.fd, self._byte)
         except OSError:
             pass
         self._mutex.release()

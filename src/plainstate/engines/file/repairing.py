@@ -128,11 +128,11 @@ class Repair:
     @contextmanager
     def _holding(self, document: DocumentId) -> Iterator[FileDocument]:
         """Holds a document's lock; afterwards its writer and the feed learn its state anew."""
-        lock_file = self._access.start()
+        self._access.start()
         entry = self._access.entries.borrow(document, internal=True)
         try:
-            entry.lock.acquire(lock_file, self._access.lock_timeout_s)
-            with self._access.finishing(entry, lock_file):
+            entry.lock.acquire(self._access.lock_timeout_s)
+            with self._access.finishing(entry):
                 try:
                     yield entry.file
                 finally:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from plainstate.engines.file.entries import Entry
     from plainstate.engines.file.feed import Feed
     from plainstate.engines.file.group import Pending, Staged
-    from plainstate.engines.file.locks import LockFile
 
 __all__ = ["Turns", "Waiting"]
 
@@ -66,11 +65,9 @@ class Turns:
         self._feed = feed
         self._mutex = mutex
 
-    def commit(self, entry: Entry, pending: Pending, lock_file: LockFile) -> None:
+    def commit(self, entry: Entry, pending: Pending) -> None:
         """Commits `pending`, together with all that wait for the same document."""
-        if not (
-            entry.lock.try_acquire(lock_file) or self._wait_for_turn(entry, pending, lock_file)
-        ):
+        if not (entry.lock.try_acquire() or self._wait_for_turn(entry, pending)):
             return
         failed = True
         try:
@@ -86,11 +83,9 @@ class Turns:
         finally:
             if failed:  # before the next one gets the lock
                 self._withdraw(entry, pending)
-            self._access.finish(entry, lock_file, failed=failed)
+            self._access.finish(entry, failed=failed)
 
-    def commit_together(
-        self, waiting: Sequence[Waiting], lock_file: LockFile, run_all: RunAll
-    ) -> None:
+    def commit_together(self, waiting: Sequence[Waiting], run_all: RunAll) -> None:
         """Commits changes to different documents; each change learns its own outcome.
 
         Where somebody else is writing the document they learn none: nobody waits for a lock
@@ -99,25 +94,25 @@ class Turns:
         with ExitStack() as begun:  # what was begun is ended, whatever happens
             written: list[_Written] = []
             for one in waiting:
-                if not self._try_lock(one.entry, lock_file):
+                if not self._try_lock(one.entry):
                     continue
-                begin = self._begin(one, lock_file)
+                begin = self._begin(one)
                 if begin is not None:
                     written.append(begin)
-                    begun.callback(self._end, begin, lock_file)
+                    begun.callback(self._end, begin)
             run_all([each.confirm for each in written])
             durable = [each.staged for each in written if each.error is None]
             told = self._feed.tell([line for staged in durable for line in staged.told])
             for each in written:
                 each.told = told
 
-    def _try_lock(self, entry: Entry, lock_file: LockFile) -> bool:
+    def _try_lock(self, entry: Entry) -> bool:
         try:
-            return entry.lock.try_acquire(lock_file)
+            return entry.lock.try_acquire()
         except OSError:
             return False  # whoever then waits for it is told
 
-    def _begin(self, one: Waiting, lock_file: LockFile) -> _Written | None:
+    def _begin(self, one: Waiting) -> _Written | None:
         """Writes the lines of all that wait for a document, whose lock is held."""
         entry = one.entry
         group: Sequence[Pending] = ()
@@ -127,12 +122,12 @@ class Turns:
                 group, entry.queue = [*entry.queue, *one.changes], []
             return _Written(one, group, entry.file.begin_commit(group))
         except BaseException as error:
-            self._give_up(one, group, lock_file, error)
+            self._give_up(one, group, error)
             if not isinstance(error, Exception):
                 raise
             return None
 
-    def _end(self, written: _Written, lock_file: LockFile) -> None:
+    def _end(self, written: _Written) -> None:
         """Tells who waits, and gives the lock back."""
         one = written.waiting
         file = one.entry.file
@@ -143,17 +138,16 @@ class Turns:
             if file.wants_fold:
                 self._fold(file)
         except BaseException as error:
-            self._give_up(one, written.group, lock_file, error)
+            self._give_up(one, written.group, error)
             if not isinstance(error, Exception):
                 raise
         else:
-            self._access.finish(one.entry, lock_file)
+            self._access.finish(one.entry)
 
     def _give_up(
         self,
         one: Waiting,
         group: Sequence[Pending],
-        lock_file: LockFile,
         error: BaseException,
     ) -> None:
         """After a failure: its own changes have failed, the others go on by themselves."""
@@ -166,16 +160,16 @@ class Turns:
                 if not pending.settled and isinstance(error, Exception):
                     pending.fail(error)
         finally:
-            self._access.finish(one.entry, lock_file, failed=True)
+            self._access.finish(one.entry, failed=True)
 
-    def _wait_for_turn(self, entry: Entry, pending: Pending, lock_file: LockFile) -> bool:
+    def _wait_for_turn(self, entry: Entry, pending: Pending) -> bool:
         """Queues a change and waits for the lock; `False`: somebody else has committed it."""
         try:
             with self._mutex:
                 entry.queue.append(pending)
             while not pending.settled:
                 try:
-                    entry.lock.acquire(lock_file, self._access.lock_timeout_s)
+                    entry.lock.acquire(self._access.lock_timeout_s)
                 except LockTimeoutError:
                     if self._withdraw(entry, pending):
                         raise
