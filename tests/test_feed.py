@@ -177,6 +177,9 @@ def test_who_asks_again_at_the_end_opens_nothing(tmp_path, monkeypatch):
         assert (page.changes, page.cursor, page.gap, opened) == ([], cursor, False, [])
         other.append(Y, adding("2"))
         assert [change.document for change in engine.changes(cursor, limit=7)] == [Y]
+        # to see that the cursor still fits, and to read on; at the end of the file that is all
+        assert sum(path.endswith(".open.jsonl") for path in opened) == 2
+        opened.clear()
         engine.changes(cursor, limit=7, durable=True)  # it was not asked for before
         assert opened
 

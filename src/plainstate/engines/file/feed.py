@@ -268,16 +268,16 @@ class Feed:
                 if durable and not full and end > self._synced:
                     self._disk.fs.sync(fd)
                     self._synced = end
-                if not full:
-                    self._note_end(fd, end)
+                is_end = not full and self._note_end(fd, end)
             finally:
                 self._disk.fs.close(fd)
             gap = gap or bad or (full and is_part)
-            if end != cursor:
-                cursor = end
-            elif full:
+            if full and end == cursor:
                 cursor = Cursor(cursor.segment + 1)
-            else:
+                continue
+            is_end = is_end or end == cursor
+            cursor = end
+            if is_end:
                 break
         changes, foreign = feed.decode(found)
         if foreign and not changes:  # a newer writer's: an empty page would look like the end
@@ -376,10 +376,12 @@ class Feed:
             oldest=str(oldest),
         )
 
-    def _note_end(self, fd: int, cursor: Cursor) -> None:
+    def _note_end(self, fd: int, cursor: Cursor) -> bool:
+        """Whether nothing is written behind there yet; then keeps it for `_is_end`."""
         status = self._disk.fs.stat_open(fd)
         if status.st_size == cursor.offset:
             self._end_seen = cursor, stamp_of(status)
+        return status.st_size == cursor.offset
 
     def _is_end(self, since: str, *, durable: bool) -> bool:
         """Whether nothing was written since a reader of this handle came to the end there.
