@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from msgspec import Struct
@@ -84,7 +85,7 @@ class Disk:
         self.meta = f"{base}/{META}"
         self._temp_prefix = f"{TEMP_PREFIX}{writer_id}-"
         self.litter: set[str] = set()
-        self._temps = 0
+        self._temps = count(1)  # several threads may ask it at once
         self._durable_folders: set[str] = set()
 
     # --- where things lie ---
@@ -213,8 +214,7 @@ class Disk:
 
         Then call `end_temp`, or `drop_temp`.
         """
-        self._temps += 1
-        path = f"{folder}/{self._temp_prefix}{self._temps}"
+        path = f"{folder}/{self._temp_prefix}{next(self._temps)}"
         fd = self.fs.open_append(path, create=True)
         try:
             self.write_all(fd, data)
