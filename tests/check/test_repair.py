@@ -190,7 +190,7 @@ def held(store: StateStore, document: DocumentId) -> Iterator[None]:
     """Holds a document's lock, whatever is wrong with it."""
     access = store._engine._access
     access.start()
-    entry = access.borrow(document)
+    entry = access.entries.borrow(document)
     entry.lock.acquire(1)
     try:
         yield
