@@ -11,7 +11,7 @@ import msgspec
 from plainstate import Commit, StateStore
 from plainstate.core import times
 from plainstate.core.summary import SESSIONS
-from plainstate.engines.file.disk import Disk, stamp_of
+from plainstate.engines.file.disk import Disk, Temp
 from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.history import HistoryFile
@@ -60,27 +60,28 @@ def _folder_sync_off() -> None:
 
 
 def _append_unsynced() -> None:
-    whole = JournalFile.append
+    write, confirm = JournalFile.write, JournalFile.confirm
 
-    def append(self: JournalFile, data: bytes, check: int, lines: int, *, sync: bool) -> None:
+    def unsynced_write(self: JournalFile, data: bytes, *, sync: bool) -> None:
         del sync
-        whole(self, data, check, lines, sync=False)
+        write(self, data, sync=False)
 
-    _put(JournalFile, "append", append)
+    def unsynced_confirm(
+        self: JournalFile, size: int, check: int, lines: int, *, sync: bool
+    ) -> None:
+        del sync
+        confirm(self, size, check, lines, sync=False)
+
+    _put(JournalFile, "write", unsynced_write)
+    _put(JournalFile, "confirm", unsynced_confirm)
 
 
 def _snapshot_unsynced() -> None:
-    def write_temp(self: Disk, folder: str, data: bytes) -> tuple[str, tuple[int, int, int]]:
-        self._temps += 1
-        path = f"{folder}/{self._temp_prefix}{self._temps}"
-        fd = self.fs.open_append(path, create=True)
-        try:
-            self.write_all(fd, data)
-            return path, stamp_of(self.fs.stat_open(fd))
-        finally:
-            self.fs.close(fd)
+    def end_temp(self: Disk, temp: Temp) -> None:
+        fd, temp.fd = temp.fd, -1
+        self.fs.close(fd)
 
-    _put(Disk, "write_temp", write_temp)
+    _put(Disk, "end_temp", end_temp)
 
 
 def _failed_sync_repeated() -> None:
