@@ -21,6 +21,7 @@ import pytest
 
 from plainstate import AsyncStateStore, StateStore, UserMessage, open_store
 from plainstate.aio.appending import _run_all
+from plainstate.engines.base import Append
 from plainstate.engines.file.engine import FileEngine
 from plainstate.errors import (
     DamagedError,
@@ -33,7 +34,7 @@ from plainstate.errors import (
 )
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.testing.faultfs import FaultyFileSystem
-from plainstate.types import Commit
+from plainstate.types import Commit, DocumentId
 
 ROOT = Path(__file__).parent.parent
 BY_HAND = {"close", "transaction", "watch"}
@@ -271,6 +272,93 @@ def test_the_calls_of_a_batch_run_in_the_end_and_raise_what_one_of_them_raised()
         assert sorted(done[1:]) == list(range(40))
     _run_all(pool, calls)  # the interpreter ends, and no thread begins any more
     assert len(done) == 81
+
+
+def _refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def _growing(head):
+    at_end = {"op": "add", "path": "/-", "value": "one more"}
+    return [{"op": "add", "path": "", "value": []} if head.version is None else at_end]
+
+
+def test_no_line_is_confirmed_twice_where_there_can_be_no_more_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = FileEngine(str(tmp_path)), FileEngine(str(tmp_path))
+    documents = [DocumentId("c", name) for name in ("a", "b")]
+    with ThreadPoolExecutor(7) as pool:
+
+        def append_together() -> None:
+            appends = [Append(document, _growing, None, None) for document in documents]
+            one.append_together(appends, partial(_run_all, pool))
+            assert all(append.outcome() for append in appends)
+
+        def append_by_the_other() -> None:
+            for document in documents:
+                other.append(document, _growing)
+
+        for document in documents:
+            one.append(document, _growing)
+        append_by_the_other()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", _refuse)
+            append_together()
+        append_together()
+        append_by_the_other()  # a line as long as the one that was confirmed without a thread
+        append_together()
+    for document in documents:
+        assert len(other.read(document).value) == 5
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("method", ["append_user_message", "append_markdown"])
+def test_a_call_that_gets_no_thread_is_not_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    async def main() -> None:
+        store = AsyncStateStore(tmp_path)
+        await store.append_user_message("s", "1", user_id="ada")  # in a thread of its own
+        arguments = ("s", "2") if method == "append_user_message" else ("notes", "n", "2")
+        entry = store._store._engine._access.entries.borrow(DocumentId("sessions", "s"))
+        entry.lock.acquire(1)  # so that its message, too, needs a thread
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", _refuse)
+            with pytest.raises((RuntimeError, UsageError)):
+                await getattr(store, method)(*arguments)
+        entry.lock.release()
+        store._store._engine._access.entries.give_back(entry)
+        await store.save_markdown("notes", "other", "a thread does this, and what waits for it")
+        session = await store.load_session("s")
+        assert [turn.content for turn in session.turns()] == ["1"]
+        assert await store.load_markdown("notes", "n") is None
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_batch_that_cannot_be_handed_out_ends_before_it_fails():
+    class Full(ThreadPoolExecutor):
+        refuse = False
+
+        def submit(self, *args, **options):
+            if self.refuse:
+                raise MemoryError
+            self.refuse = True
+            return super().submit(*args, **options)
+
+    ended = []
+
+    def slow() -> None:
+        time.sleep(0.1)
+        ended.append(None)
+
+    with Full(7) as pool:
+        with pytest.raises(MemoryError):
+            _run_all(pool, [slow] * 3)
+        assert len(ended) == 1
 
 
 async def _awaited(call, *args, **options):

@@ -18,6 +18,7 @@ from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from plainstate.aio.submitting import submit
 from plainstate.engines.base import Append
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import UsageError
@@ -202,7 +203,7 @@ class Appender:
             _tell_loops([call])
 
         try:
-            self._pool.submit(work)
+            submit(self._pool, work)
         except RuntimeError:  # closed meanwhile
             call.error = closed_error()
             return False
@@ -236,13 +237,13 @@ def _run_all(pool: Executor, calls: Sequence[Callable[[], object]]) -> None:
     """Runs them in the threads of a pool and in this one; raises what one of them raised."""
     mine = list(calls[::_SYNCERS])
     others = []
-    for at in range(1, min(_SYNCERS, len(calls))):
-        share = calls[at::_SYNCERS]
-        try:
-            others.append(pool.submit(_run, share))
-        except RuntimeError:  # the interpreter ends
-            mine += share
     try:
+        for at in range(1, min(_SYNCERS, len(calls))):
+            share = calls[at::_SYNCERS]
+            try:
+                others.append(submit(pool, _run, share))
+            except RuntimeError:  # the interpreter ends, or there can be no more threads
+                mine += share
         _run(mine)
     finally:
         wait(others)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 from weakref import WeakSet
 
 from plainstate.aio.appending import Appender, closed_error
+from plainstate.aio.submitting import submit
 from plainstate.aio.watching import AsyncWatch
 from plainstate.engines.base import Together
 from plainstate.errors import UsageError
@@ -253,7 +254,7 @@ async def settled(
     A call that no thread has begun is called off instead.
     """
     context = copy_context()
-    future = pool.submit(context.run, method, *args, **options)
+    future = submit(pool, context.run, method, *args, **options)
     waiting = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(waiting)
@@ -267,7 +268,7 @@ async def certain(
     pool: ThreadPoolExecutor, method: Callable[..., T], *args: Any, **options: Any
 ) -> T:
     """As `settled`, but the call is never called off: a lock has to be given back."""
-    waiting = asyncio.wrap_future(pool.submit(copy_context().run, method, *args, **options))
+    waiting = asyncio.wrap_future(submit(pool, copy_context().run, method, *args, **options))
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
