@@ -1,7 +1,10 @@
 """What whole saves and folds ask of the disk, in which order, and what a failing disk leaves."""
 
 import errno
+import json
+import os
 import threading
+import time
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -11,11 +14,14 @@ import pytest
 
 from plainstate import StateStore
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.group import Pending
+from plainstate.engines.file.side_by_side import side_by_side
 from plainstate.errors import StorageError, UsageError
 from plainstate.fs.posix import PosixFileSystem
+from plainstate.limits import FOLD_FLOOR_BYTES
 from plainstate.testing.crashfs import CrashFileSystem
 from plainstate.testing.faultfs import FaultyFileSystem
-from plainstate.types import DocumentId
+from plainstate.types import DocumentId, Head, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +161,96 @@ def test_an_interruption_leaves_what_is_not_folded(tmp_path: Path, at: int):
     assert 0 < left <= len(documents)
     assert engine.checkpoint() == left
     assert [engine.read(document).value for document in documents] == [{}] * 20
+
+
+def test_an_interruption_while_threads_begin_leaves_them_nothing_to_begin_with(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    start, started, done = threading.Thread.start, [], []
+    go = threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        if started:
+            go.set()
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    def work() -> None:
+        assert go.wait(10)
+        time.sleep(0.1)
+        done.append(None)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            side_by_side([work] * 20)
+    after = len(done)
+    started[0].join()
+    assert len(done) - after <= 1  # the one that it was at
+
+
+class FullForNewFiles(PosixFileSystem):
+    """Has no room for whole files when they are synced; journals can still be written."""
+
+    full = False
+    asked = 0
+
+    def sync(self, fd: int) -> None:
+        if self.full and "/.tmp-" in os.readlink(f"/proc/self/fd/{fd}"):
+            self.asked += 1
+            raise OSError(errno.ENOSPC, "full")
+        super().sync(fd)
+
+
+def test_a_document_that_cannot_be_folded_can_be_appended_to(tmp_path: Path):
+    fs = FullForNewFiles()
+    engine = FileEngine(str(tmp_path), fs=fs, quiet_fold_s=3600)
+    engine.append(A, lambda _: [{"op": "add", "path": "", "value": []}])
+    fs.full = True
+    for _ in range(10):
+        value = "x" * FOLD_FLOOR_BYTES
+        engine.append(A, lambda _, value=value: [{"op": "add", "path": "/-", "value": value}])
+    assert 0 < fs.asked < 8  # not once more with each line
+    lines = (tmp_path / "c" / "a.jsonl").read_text().splitlines()
+    assert sum(line.startswith('{"plainstate"') for line in lines) == 1
+    fs.full = False
+    assert len(engine.read(A).value) == 10
+    engine.close()
+    assert len(json.loads((tmp_path / "c" / "a.json").read_text())) == 10
+
+
+def test_a_change_that_was_staged_before_counts_once_beside_its_repetition(tmp_path: Path):
+    class Interrupted(PosixFileSystem):
+        now = False
+
+        def write(self, fd: int, data: bytes | memoryview) -> int:
+            if self.now:
+                self.now = False
+                raise KeyboardInterrupt
+            return super().write(fd, data)
+
+    def adding(_: Head) -> Patch:
+        return [{"op": "add", "path": "/-", "value": 1}]
+
+    def looking(head: Head) -> Patch:
+        seen.append(head.value())
+        return []
+
+    seen: list[list[int]] = []
+    fs = Interrupted()
+    engine = FileEngine(str(tmp_path), fs=fs)
+    engine.append(A, lambda _: [{"op": "add", "path": "", "value": []}])
+    first = Pending(adding, "t", None, sync=True)
+    with engine._access.writing(A) as file:
+        fs.now = True
+        with pytest.raises(KeyboardInterrupt):
+            file.commit([first])
+        file.refresh()
+        again, look = Pending(adding, "t", None, sync=True), Pending(looking, None, None, sync=True)
+        file.commit([again, first, look])
+    assert seen == [engine.read(A).value] == [[1]]
+    engine.close()
 
 
 def test_what_the_caller_holds_is_refused_at_once(tmp_path: Path):

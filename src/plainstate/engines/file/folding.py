@@ -18,7 +18,13 @@ from plainstate.core.record import HeadRecord, SnapshotRef
 from plainstate.core.replay import edit_conflict, overrule
 from plainstate.engines.file import layout
 from plainstate.engines.file.journal_file import JournalFile
-from plainstate.engines.file.reader import FileSnapshot, Reading, digest_of, read_resting
+from plainstate.engines.file.reader import (
+    FileSnapshot,
+    Reading,
+    digest_of,
+    read_resting,
+    unknown_outcome,
+)
 from plainstate.engines.file.state import DocumentState, reference_to
 from plainstate.errors import (
     AlreadyExistsError,
@@ -325,12 +331,24 @@ class Folding(DocumentState):
                 self._create(line, check, 1, sync=True)
             else:
                 journal.write(line, sync=True)
-                self._disk.end_temp(temp)
+                try:
+                    self._disk.end_temp(temp)
+                except OSError as error:
+                    self._take_back(journal, error)
+                    raise
                 journal.confirm(len(line), check, 1, sync=True)
         except OutcomeUnknownError:
             self._suspect = True
             raise
         self.sync_names()
+
+    def _take_back(self, journal: JournalFile, error: OSError) -> None:
+        """Cuts off what announces a file that does not come: lines can go on from the old one."""
+        try:
+            journal.cut()
+        except OSError as second:
+            shown = self._disk.shown(self._disk.journal(self.id))
+            raise unknown_outcome(shown, second) from error
 
     def _install(
         self, temp: Temp, head: HeadRecord | None, *, replacing: FileSnapshot | None = None

@@ -189,6 +189,7 @@ class Staged(Struct, eq=False):
             self.repeated.append(pending)
             return
         elif tx_id in self.ids:
+            pending.patch = []  # it adds nothing; it may have been staged before
             pending.commit = duplicate(author.id, tx_id, self.ids[tx_id])
             self.staged.append(pending)
             return

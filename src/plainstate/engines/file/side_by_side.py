@@ -42,13 +42,13 @@ def side_by_side(calls: Iterable[Callable[[], object]]) -> None:
 
     others: list[threading.Thread] = []
     wanted = min(len(waiting) // _EACH, _MOST - 1)
-    with suppress(RuntimeError):  # no more threads can be had: the caller's is there
-        while len(others) < wanted:
-            context = copy_context()  # which knows what the caller holds
-            other = threading.Thread(target=context.run, args=(work,), name="plainstate-fold")
-            other.start()
-            others.append(other)
     try:
+        with suppress(RuntimeError):  # no more threads can be had: the caller's is there
+            while len(others) < wanted:
+                context = copy_context()  # which knows what the caller holds
+                other = threading.Thread(target=context.run, args=(work,), name="plainstate-fold")
+                other.start()
+                others.append(other)
         work()
         for other in others:
             other.join()

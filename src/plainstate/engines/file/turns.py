@@ -202,9 +202,9 @@ class Turns:
             raise
 
     def _fold(self, file: FileDocument) -> None:
+        file.postpone_fold()  # should it fail: it closes the journal then
         try:
             file.fold()
         except (OSError, PlainstateError):
             # the commit stands; the fold is tried again later, and reported by checkpoint and close
-            file.postpone_fold()
             file.distrust()
