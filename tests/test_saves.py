@@ -16,7 +16,7 @@ from plainstate import StateStore
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.side_by_side import side_by_side
-from plainstate.errors import StorageError, UsageError
+from plainstate.errors import LockTimeoutError, StorageError, UsageError
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import FOLD_FLOOR_BYTES
 from plainstate.testing.crashfs import CrashFileSystem
@@ -126,6 +126,36 @@ def test_many_folds_wait_for_the_disk_at_the_same_time(tmp_path: Path):
     fs.hook = meet
     assert engine.checkpoint() == len(documents)
     assert journals(tmp_path) == []
+
+
+def test_only_the_large_document_that_is_being_folded_is_locked(tmp_path: Path):
+    engine, fs, documents = many(tmp_path)
+    large = documents[:4]
+    for document in large:
+        engine.replace(document, {"text": "x" * FOLD_FLOOR_BYTES})
+    for document in documents:
+        engine.append(document, lambda _: [{"op": "add", "path": "/n", "value": 1}])
+    other = FileEngine(str(tmp_path), lock_timeout_s=0.1, quiet_fold_s=3600)
+    refused: list[list[DocumentId]] = []
+
+    def write_others(target: str) -> None:
+        folded = [document for document in large if target.endswith(f"/{document}.json")]
+        if not folded:
+            return
+        time.sleep(0.3)  # the other threads come as far as they can
+        refused.append([])
+        for document in large:
+            try:
+                other.append(document, lambda _: [{"op": "add", "path": "/n", "value": 2}])
+            except LockTimeoutError:
+                refused[-1].append(document)
+
+    fs.hook = write_others
+    assert engine.checkpoint() == len(documents)
+    assert [len(found) for found in refused] == [1] * len(large)
+    fs.hook = lambda _: None
+    other.close()
+    engine.close()
 
 
 def test_one_that_cannot_be_folded_does_not_keep_the_others_from_it(tmp_path: Path):

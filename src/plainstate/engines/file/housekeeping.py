@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from plainstate.errors import (
 from plainstate.types import ABSENT
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from plainstate.engines.file.disk import Disk
@@ -87,20 +87,21 @@ class Housekeeping:
         """Folds documents to rest, several at once; goes on after an error and raises one."""
         folded: list[DocumentId] = []
         errors: list[Exception] = []
-        large = threading.Lock()  # or several would be in memory at the same time
+        large: list[DocumentId] = []
 
-        def fold(document: DocumentId) -> None:
+        def fold(document: DocumentId, *, whatever_size: bool = False) -> None:
             try:
-                with (
-                    self._access.writing(document, internal=True) as file,
-                    nullcontext() if file.is_small else large,
-                ):
-                    if file.fold(rest=True):
+                with self._access.writing(document, internal=True) as file:
+                    if not (whatever_size or file.is_small):
+                        large.append(document)
+                    elif file.fold(rest=True):
                         folded.append(document)
             except (OSError, PlainstateError) as error:
                 errors.append(error)
 
         side_by_side([partial(fold, document) for document in documents])
+        for document in large:  # or several would be in memory, and locked, at the same time
+            fold(document, whatever_size=True)
         if errors:
             raise errors[0]
         return len(folded)
