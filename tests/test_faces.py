@@ -314,6 +314,35 @@ def test_no_line_is_confirmed_twice_where_there_can_be_no_more_threads(
     other.close()
 
 
+def test_what_a_batch_that_failed_has_acknowledged_is_synced_soon(tmp_path: Path):
+    def run_and_fail(calls) -> None:
+        for call in calls:
+            call()
+        raise MemoryError
+
+    class Noting(PosixFileSystem):
+        def sync(self, fd: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+            super().sync(fd)
+
+    synced: list[str] = []
+    engine = FileEngine(
+        str(tmp_path), fs=Noting(), durability="periodic", sync_interval_s=0.01, quiet_fold_s=3600
+    )
+    document = DocumentId("c", "a")
+    engine.append(document, _growing, durability="os")
+    append = Append(document, _growing, None, None)
+    synced.clear()
+    with pytest.raises(MemoryError):
+        engine.append_together([append], run_and_fail)
+    assert append.outcome().seq == 2
+    deadline = time.monotonic() + 10
+    while not synced and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert set(synced) == {str(tmp_path / "c" / "a.jsonl")}
+    engine.close()
+
+
 @pytest.mark.parametrize("method", ["append_user_message", "append_markdown"])
 def test_a_call_that_gets_no_thread_is_not_made_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str

@@ -310,11 +310,11 @@ class FileEngine:
                     self._turns.commit_together(list(waiting.values()), run_all)
                 finally:
                     for one, pending in zip(appends, pendings, strict=True):
-                        if pending.settled:
-                            one.outcome = partial(self._outcome, pending)
-            for one in appends:
-                if (one.durability or self._durability) == "periodic" and one.outcome is not None:
-                    self._sync_soon(one.document)
+                        if not pending.settled:
+                            continue
+                        if (one.durability or self._durability) == "periodic":
+                            self._sync_soon(one.document)
+                        one.outcome = partial(self._outcome, pending)
         finally:
             for document in waiting.values():
                 access.entries.give_back(document.entry)
