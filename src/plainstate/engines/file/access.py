@@ -14,7 +14,7 @@ from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.locks import LockFile
 from plainstate.engines.holding import is_held
 from plainstate.errors import PlainstateError
-from plainstate.types import is_public
+from plainstate.types import SYSTEM_CATEGORIES
 
 if TYPE_CHECKING:
     import threading
@@ -182,6 +182,6 @@ class Access:
             self._registration.leave(clean=clean)
 
     def _register(self, document: DocumentId) -> None:
-        """Notes, before its first commit, that this handle writes a document (F-4)."""
-        if self._registration is not None and is_public(document):
+        """Notes, before its first commit, that this handle writes a document (F-4, H-7)."""
+        if self._registration is not None and document.category not in SYSTEM_CATEGORIES:
             self._registration.note(document, {*self.entries.documents, *self.doubtful})

@@ -243,9 +243,10 @@ class FileDocument(Folding):
             self._trust_again()
         reading = self._read()
         if secure and not reading.journal and reading.basis.head.moving:
+            self._secure(reading)  # the move, before its mark goes
             self.settle_move(reading.basis.head)
             reading = self._read()
-        lines = untold(reading, told, unsure=unsure, complete=complete)
+        lines = untold(reading, told, unsure=unsure, complete=complete) if self.is_public else []
         if lines and secure:
             self._secure(reading)
         for line in lines:

@@ -132,11 +132,11 @@ class Folding(DocumentState):
         if reference is None:
             raise AssertionError("a document at rest has a snapshot")
         tx_id = self._services.make_tx_id()
+        self.untold = target.untold = True  # before the marks, or nobody would settle them
         # or, cut off, it would look as if somebody had removed the one and made the other by hand
         self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
         head = target.await_snapshot(reference, self)
         self._history.copy(target._history, point_of(self._head), head, tx_id)
-        self.untold = target.untold = True
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
             self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
@@ -305,6 +305,7 @@ class Folding(DocumentState):
             yield
         except OSError:
             self.close()
+            self.untold = True  # so somebody looks again: marks of a rename may be left
 
     def _keep_current(self) -> None:
         """Before the file is overwritten: keeps what is in it."""

@@ -2,8 +2,8 @@
 
 Each handle that writes keeps a file in `.plainstate/writers/`, locked while it lives and
 removed by a clean close.  It names the documents that the handle has in use.  A file whose
-lock is free was left by a crash: whoever finds it folds what its writer left behind, and
-tells the change feed what that writer did not tell any more.
+lock is free was left by a crash: whoever finds it folds what its writer left behind, ends
+renames, and tells the change feed what that writer did not tell any more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from plainstate.engines.file.disk import SUFFIXES, TEMP_PREFIX
-from plainstate.engines.file.layout import document_of
+from plainstate.engines.file.layout import named
 from plainstate.limits import WRITER_LIST_BYTES
 
 if TYPE_CHECKING:
@@ -178,9 +178,8 @@ def documents_of(disk: Disk, fd: int) -> list[DocumentId]:
     found: dict[DocumentId, None] = {}
     for line in data.split(b"\n")[:-1]:
         kind, _, place = line.decode("utf-8", "replace").partition(" ")
-        category, _, name = place.rpartition("/")
-        for known, suffix in SUFFIXES.items():
-            if kind == known and (document := document_of(category, name + suffix)):
+        for known in SUFFIXES:
+            if kind == known and (document := named(place, known)):
                 found[document] = None
     return list(found)
 
