@@ -84,7 +84,7 @@ NOT_NEEDED = {
         *("sqlite3", "ctypes", "hashlib"),
         *("plainstate.engines.file", "plainstate.index.database"),
     ],
-    "append": ["sqlite3", "ctypes", "plainstate.index.database"],
+    "append": ["sqlite3", "plainstate.index.database"],
     "list": ["hashlib", "plainstate.index.search", "plainstate.index.query"],
 }
 NEVER_NEEDED = ["asyncio", "pydantic", "dataclasses", "urllib.parse", "http", "email"]

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from plainstate.limits import BLANK_BYTES, BLANK_UNIT_BYTES
+
 LENGTHS = (0, 1_000, 10_000)
 APPENDS = 20
 CONTENT = "What an append costs does not depend on what is there already."
@@ -103,16 +105,22 @@ def table() -> str:
 def test_an_append_is_two_writes_and_one_sync_at_any_length(length):
     _, _, *appends = trace(length)
     assert len(appends) == APPENDS
+    lines = []
     for calls in appends:
         assert len(named(calls, "fdatasync")) == 1
         line, told = written(calls)  # to the journal, then, unsynced, to the change feed
-        assert calls.index(named(calls, "write")[1]) > calls.index(named(calls, "fdatasync")[0])
-        assert len(CONTENT) < line < len(CONTENT) + 350  # its line, and nothing of the session
+        assert calls.index(named(calls, "write")[0]) > calls.index(named(calls, "fdatasync")[0])
+        lines.append(line)
         assert told < 450  # version, time and summary
         assert not named(calls, "fsync", "sync_file_range", "rename", "renameat", "renameat2")
         assert not named(calls, "open", "openat", "creat", "unlink", "unlinkat", "ftruncate")
-        assert not named(calls, "read", "pread64", "readv", "mmap")
-        assert len(calls) <= 11, calls  # three of them, stat, write, stat, for the change feed
+        assert [result for *_, result in named(calls, "pread64")] == ["20"]  # a line's end, a blank
+        assert not named(calls, "read", "readv", "mmap")
+        assert len(calls) <= 12, calls  # three of them, statx, write, statx, for the change feed
+    grown = [line for line in lines if line > len(CONTENT) + 350]
+    assert len(grown) <= 1 + APPENDS // 10  # with blanks behind it
+    assert all(line < BLANK_BYTES + BLANK_UNIT_BYTES + len(CONTENT) + 350 for line in grown)
+    assert min(lines) > len(CONTENT)  # the others: a line, and nothing of the session
 
 
 @needs_strace

@@ -98,7 +98,8 @@ class CheckMethods:
         """
         engine = self._engine
         if not isinstance(engine, OnFiles):
-            return _report(_inspected(_read_all(engine, progress)))
+            items = _read_all(engine, progress)
+            return _report(_inspected(items, lambda one: engine.read(one) is not None))
         return _report(_on_files(engine.check, self._index.folder, progress))
 
     def repair(
@@ -185,9 +186,13 @@ def _on_files(
     def look(document: DocumentId) -> Looked:
         return next(one for one in check(document) if isinstance(one, Looked))
 
+    def exists(document: DocumentId) -> bool:
+        found = (one for one in check(document) if isinstance(one, Looked))
+        return any(one.state is not None for one in found)
+
     index = IndexCheck(folder or "", look)
     yield from index.begin()
-    for one in _inspected(check(progress=progress)):
+    for one in _inspected(check(progress=progress), exists):
         if isinstance(one, Looked):
             index.compare(one)
         yield one
@@ -203,7 +208,9 @@ def _read_all(engine: Engine, progress: Progress) -> Iterator[Finding | Looked]:
             progress(number, len(documents))
 
 
-def _inspected(items: Iterable[Finding | Looked]) -> Iterator[Finding | Looked]:
+def _inspected(
+    items: Iterable[Finding | Looked], exists: Callable[[DocumentId], bool]
+) -> Iterator[Finding | Looked]:
     """Adds what the values of sessions, followers and the trash say."""
     runs: set[str] = set()
     used: dict[str, DocumentId] = {}
@@ -219,7 +226,9 @@ def _inspected(items: Iterable[Finding | Looked]) -> Iterator[Finding | Looked]:
         if one.state is not None:
             yield from _meaning(one.document, one.state)
     for run, document in sorted(used.items()):
-        if run not in runs:
+        manifest = DocumentId(TRASH, run, "json")
+        # sessions may have been moved, or the trash emptied, since the one or the other was read
+        if run not in runs and not exists(manifest) and exists(document):
             path = f"{TRASH}/{run}"
             text = f"{path}: nothing tells of these sessions, so the trash does not show them"
             yield finding("trash-orphaned", text, document=document, path=path)

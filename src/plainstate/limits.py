@@ -42,6 +42,13 @@ FOLD_RATIO: Final = 3
 costs about four times as much a byte as decoding a snapshot, so a load stays
 below 2.5 times a folded one, and folding stays constant per append."""
 
+BLANK_BYTES: Final = 16 * 1024
+"""At most so many blanks are written behind a journal's lines for the next ones to write over:
+where a file does not grow, a sync writes data alone.  16 KiB: one append in 16 makes it grow."""
+
+BLANK_UNIT_BYTES: Final = 4096
+"""Blanks fill what file systems allocate anyway."""
+
 QUIET_FOLD_S: Final = 5.0
 """A document that nobody wrote for this long is folded in the background, so
 that its plain file is complete soon after the last turn.  While the file is

@@ -187,7 +187,7 @@ def open_store(
 ) -> StateStore:
     """Opens a store: a path, `file:///absolute/path`, or `memory:`.
 
-    Arguments and errors as in `StateStore`.  A `~` is not expanded.
+    Arguments and errors as in `StateStore`.
 
     Example:
         >>> store = open_store("memory:")
@@ -241,6 +241,12 @@ def place_of(url_or_path: str | os.PathLike[str]) -> str:
         )
     if text == _MEMORY:
         return text
+    if text.startswith("~"):
+        raise InvalidUrlError(
+            f"not a store: {text}: ~ is not expanded",
+            hint=f"Pass os.path.expanduser({text!r}); or ./{text} for a folder of that name.",
+            url=text,
+        )
     try:
         is_url = isinstance(url_or_path, str) and "://" in text
         path = os.path.abspath(_path_in(text) if is_url else text)

@@ -105,6 +105,11 @@ def write(path: Path, data: bytes | str) -> None:
     path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def written(path: Path) -> bytes:
+    """A file without the blanks behind its lines."""
+    return path.read_bytes().rstrip(b" ")
+
+
 def change(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert old in data, (path, old)
@@ -113,7 +118,7 @@ def change(path: Path, old: bytes, new: bytes) -> None:
 
 def flip(path: Path, line: int) -> None:
     """Changes one bit of a line, from 1."""
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = written(path).splitlines(keepends=True)
     middle = len(lines[line - 1]) // 2
     text = bytearray(lines[line - 1])
     text[middle] ^= 1
@@ -133,7 +138,7 @@ def seal(*lines: dict[str, object]) -> bytes:
 
 
 def lines_of(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for line in written(path).splitlines()]
 
 
 # --- journals ------------------------------------------------------------------
@@ -143,8 +148,7 @@ BUSY = "plans/busy.jsonl"
 
 @damage("torn tail", ("journal-torn", BUSY, 5))
 def _(base):
-    with (base / BUSY).open("ab") as file:
-        file.write(b'{"seq":5,"tx":"t","time"')
+    write(base / BUSY, written(base / BUSY) + b'{"seq":5,"tx":"t","time"')
 
 
 @damage("journal cut off while it was made", ("journal-torn", "notes/deep/rest.mdl", 1))
@@ -166,7 +170,7 @@ def _(base):
 
 @damage("missing line", ("journal-damaged", BUSY, 3), left="journal-damaged", cut="")
 def _(base):
-    lines = (base / BUSY).read_bytes().splitlines(keepends=True)
+    lines = written(base / BUSY).splitlines(keepends=True)
     write(base / BUSY, b"".join(lines[:2] + lines[3:]))
 
 

@@ -6,17 +6,19 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from damages import BUSY, DAMAGES, HEADS, HISTORY, META, NOTE, REST, Damage, flip, write
 
 import plainstate
-from plainstate import CheckReport, check_store, open_store
+from plainstate import CheckReport, StateStore, check_store, open_store
 from plainstate.core.findings import CODES
 from plainstate.engines.file.checking import check
 from plainstate.engines.file.disk import Disk
 from plainstate.engines.file.document import FileDocument
+from plainstate.engines.file.engine import FileEngine
 from plainstate.errors import DamagedError, FormatVersionError, InvalidUrlError
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.testing.faultfs import FaultyFileSystem
@@ -248,6 +250,20 @@ def test_what_is_seen_once_is_not_told(base, name):
     fs = Changing()
     assert [one for one in check(Disk(fs, str(base), "")) if isinstance(one, Finding)] == []
     assert fs.reads > 1
+
+
+def test_a_run_that_came_meanwhile_is_not_orphaned(base):
+    class Late(PosixFileSystem):
+        """Shows the trash without its manifests, as it was a moment ago."""
+
+        def list_folder(self, path: str) -> Iterator[tuple[str, bool]]:
+            for name, is_folder in super().list_folder(path):
+                if is_folder or not path.endswith("/trash"):
+                    yield name, is_folder
+
+    store = StateStore.on(FileEngine(str(base), fs=Late(str(base))), base.as_uri())
+    assert store.check().is_sound
+    store.close()
 
 
 WRITER = """

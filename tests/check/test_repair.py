@@ -7,7 +7,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from damages import BUSY, DAMAGES, HEADS, HISTORY, META, REST, Damage, flip, write
+from damages import BUSY, DAMAGES, HEADS, HISTORY, META, REST, Damage, flip, lines_of, write
 
 from plainstate import CheckReport, StateStore, check_store, open_store
 from plainstate.errors import LockTimeoutError, NotFoundError, PlainstateError
@@ -104,11 +104,11 @@ def test_no_byte_is_lost(damage: Damage, base):
     with opened(base) as store:
         store.repair(cut=True)
         now = contents(base)
-    lines = {line for data in now.values() for line in data.splitlines()}
+    lines = {line for data in now.values() for line in data.rstrip(b" ").splitlines()}
     derived = (f"{META}/index-", f"{META}/writers/")
     for name, data in before.items():
         if not name.startswith(derived) and now.get(name) != data:
-            assert set(data.splitlines()) <= lines, name
+            assert set(data.rstrip(b" ").splitlines()) <= lines, name
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_journals_are_cut_only_when_asked(damage: Damage, base):
 
 def test_a_cut_counts_lines_as_the_reader_does(base):
     """A carriage return, which a foreign hand left between two members, ends no line."""
-    head, *rest = map(json.loads, (base / BUSY).read_bytes().splitlines())
+    head, *rest = lines_of(base / BUSY)
     rest[-1]["patch"][0]["path"] = "/nowhere/-"
     data, check = b"", 0
     for line in (head, *rest):

@@ -20,7 +20,7 @@ def damaged(store_path):
         for value in (1, 2, 3):
             store.patch("n", "a", [{"op": "add", "path": "/-", "value": value}])
         journal = (store_path / "n/a.jsonl").read_bytes()
-        note = (store_path / "n/b.mdl").read_bytes()
+        note = (store_path / "n/b.mdl").read_bytes().rstrip(b" ")
         snapshot = (store_path / "n/a.json").read_bytes()
     (store_path / "n/a.json").write_bytes(snapshot)
     (store_path / "n/a.jsonl").write_bytes(journal.replace(b'"value":2', b'"value":7'))

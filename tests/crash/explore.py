@@ -23,7 +23,7 @@ from scenarios import A
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.history import History
 from plainstate.errors import EditConflictError, NotFoundError
-from plainstate.testing.crashfs import CrashFileSystem, PowerCut
+from plainstate.testing.crashfs import CrashFileSystem, PowerCut, fingerprint
 from plainstate.testing.faultfs import METHODS, FaultyFileSystem
 
 
@@ -222,7 +222,7 @@ def _images(runs: Iterator[Run], limit: int) -> Iterator[tuple[Run, CrashFileSys
     for run in runs:
         known = tuple(map(canonical_state, run.possible)), frozenset(run.acknowledged)
         for image in run.disk.images(limit):
-            key = image.fingerprint(), known
+            key = fingerprint(image), known
             if key not in seen:
                 seen.add(key)
                 copy = run.copy(image)

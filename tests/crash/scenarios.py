@@ -252,9 +252,10 @@ def torn_tail(run: Run) -> None:
 
 
 def tear(run: Run) -> None:
-    """Leaves half a line, as a crash does, and makes it durable."""
-    fd = run.disk.open_append(f"{BASE}/{A}.jsonl")
-    run.disk.write(fd, b'{"seq":4,"tx":"t-half","time":"2026-01-01T00:00:00Z","patch":[{"op"')
+    """Leaves the end of a line, as a crash does, and makes it durable."""
+    fd = run.disk.open_write(f"{BASE}/{A}.jsonl")
+    end = len(run.disk.read(fd, 0, 1 << 20).rstrip(b" "))
+    run.disk.write(fd, bytes(50) + b"-" * 999 + b"}\n", end)
     run.disk.sync(fd)
     run.disk.close(fd)
 

@@ -64,7 +64,7 @@ def test_checksums_are_not_checked(monkeypatch):
         """Takes every line that can be decoded, whatever its sum."""
         del path, previous, line_number
         journal = record.Journal([], 0, 0)
-        for line in data.splitlines(keepends=True):
+        for line in data.rstrip(b" ").splitlines(keepends=True):
             try:
                 records = record._decode_lines(line.rstrip(b"\n") + b"\n", "", 1)
             except record.DamagedError:
@@ -77,7 +77,7 @@ def test_checksums_are_not_checked(monkeypatch):
 
     monkeypatch.setattr(reader_module, "parse", parse)
     monkeypatch.setattr(journal_module, "parse", parse)
-    expect_violation(scenarios.group, "c/a is")
+    expect_violation(scenarios.group, "c/a is|follows number")
 
 
 def test_every_snapshot_matches(monkeypatch):

@@ -20,6 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs/format/journal.md"
 def read_lines(data: bytes) -> list[dict]:
     """The lines of a journal or a resting head; each checksum is checked."""
     lines, check = [], 0
+    data = data.rstrip(b" ")  # blanks may follow
     for line in data.splitlines():
         body, _, rest = line.rpartition(b',"sum":')
         check = crc32(body, check)

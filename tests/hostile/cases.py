@@ -494,6 +494,7 @@ refused(
     {
         "no path": lambda _: open_store(""),
         "NUL in the path": lambda _: open_store("a\0b"),
+        "a ~ that nobody expanded": lambda _: open_store("~/state"),
         "bytes as a path": lambda _: open_store(b"store"),
         "another scheme": lambda _: open_store("https://example.org/store"),
         "another host": lambda _: open_store("file://example.org/store"),
@@ -542,7 +543,7 @@ def content(name: str, data: bytes) -> Harm:
 
 def change(name: str, edit: Callable[[bytes], bytes]) -> Harm:
     def harm(base: Path) -> None:
-        data = (base / name).read_bytes()
+        data = (base / name).read_bytes().rstrip(b" ")
         changed = edit(data)
         if changed == data:
             raise AssertionError(f"nothing to harm in {name}")

@@ -72,7 +72,8 @@ def tree(base: Path) -> dict[str, tuple[str, object]]:
 
     A folder without a file holds nothing, and what `.plainstate` knows of the writers
     that live now is not part of the state.  Nor is the change feed: a write that is refused may
-    have noticed an edit by hand, and tells of it.  Nor is the index, which anything may make anew.
+    have noticed an edit by hand, and tells of it.  Nor is the index, which anything may make anew,
+    nor the blanks behind the lines of a journal.
     """
     if not base.is_dir():
         return {"": ("file", base.read_bytes())}
@@ -84,7 +85,9 @@ def _walk(base: Path) -> Iterator[tuple[str, tuple[str, object]]]:
         mode = path.lstat().st_mode
         name = str(path.relative_to(base))
         if stat.S_ISREG(mode):
-            yield name, ("file", path.read_bytes())
+            data = path.read_bytes()
+            is_journal = name.endswith((".jsonl", ".mdl"))
+            yield name, ("file", data.rstrip(b" ") if is_journal else data)
         elif stat.S_ISLNK(mode):
             yield name, ("link", os.readlink(path))
         elif not stat.S_ISDIR(mode):

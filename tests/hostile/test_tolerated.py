@@ -11,6 +11,7 @@ from machine import FullDisk
 from sound_store import CONTENTS, read_all, seal, tree
 
 from plainstate import StateStore, open_store
+from plainstate.errors import DamagedError
 
 BUSY = "plans/busy.jsonl"
 
@@ -20,6 +21,11 @@ def base(tmp_path: Path) -> Path:
     path = tmp_path / "store"
     sound_store.build(path)
     return path
+
+
+def written(journal: Path) -> bytes:
+    """A journal without the blanks behind its lines."""
+    return journal.read_bytes().rstrip(b" ")
 
 
 def quarantined(base: Path) -> list[bytes]:
@@ -38,15 +44,20 @@ TORN = {
     "half a line, then NUL": b'{"seq":5,"tx"' + bytes(4_000),
     "NUL and a line end": bytes(300) + b"\n",
     "not UTF-8": b'{"seq":5,"\xff\xfe',
+    "its first sector is not there": b"   " + b'"time":"2026","patch":[],"sum":"00000000"}\n',
+    "an empty line, as editors leave it in place of blanks": b"\n",
+    "blanks and an empty line": b" " * 700 + b"\n\n",
+    "a sector is not there": b'{"seq":5,"tx"' + b" " * 512 + b'[],"sum":"00000000"}\n',
 }
 
 
+@pytest.mark.parametrize("blanks", [0, 1, 700])
 @pytest.mark.parametrize("tail", TORN)
-def test_a_torn_tail_is_ignored_and_set_aside_by_the_next_write(base, tail):
+def test_a_torn_tail_is_ignored_and_set_aside_by_the_next_write(base, tail, blanks):
     journal = base / BUSY
-    data = journal.read_bytes()
+    data = written(journal)
     torn = TORN[tail] or data.splitlines()[-1][:-1]
-    journal.write_bytes(data + torn)
+    journal.write_bytes(data + torn + b" " * blanks)
     before = tree(base)
     with open_store(base) as store:
         assert store.load_json("plans", "busy") == CONTENTS["plans/busy"]
@@ -58,11 +69,25 @@ def test_a_torn_tail_is_ignored_and_set_aside_by_the_next_write(base, tail):
 
 def test_a_last_line_that_lost_its_end_was_never_acknowledged(base):
     journal = base / BUSY
-    journal.write_bytes(journal.read_bytes()[:-1])
+    journal.write_bytes(written(journal)[:-1])
     with open_store(base) as store:
         assert store.load_json("plans", "busy") == {"steps": ["a", "b"], "n": 2}
         add_step(store)
         assert store.load_json("plans", "busy")["steps"] == ["a", "b", "new"]
+
+
+@pytest.mark.parametrize("gap", [b"  ", b" " * 600, b" \n", b"\n" + b" " * 600])
+def test_a_line_that_was_moved_is_no_torn_one(base, gap):
+    """It is whole, so somebody was told of it; a power cut moves nothing."""
+    journal = base / BUSY
+    lines = written(journal).splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]) + gap + lines[-1])
+    with open_store(base) as store:
+        with pytest.raises(DamagedError):
+            store.load_json("plans", "busy")
+        with pytest.raises(DamagedError):
+            add_step(store)
+        assert quarantined(base) == []
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"plainstate":1,"docu', bytes(512)])
@@ -76,7 +101,7 @@ def test_a_journal_that_never_began_is_none(base, rest):
 
 def test_an_optional_key_is_kept_by_a_fold(base):
     journal = base / BUSY
-    lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    lines = [json.loads(line) for line in written(journal).splitlines()]
     lines[0]["x-made-by"] = {"someone": "else"}
     lines[2]["x-note"] = "ignored"
     journal.write_bytes(seal(lines))
@@ -141,7 +166,7 @@ def test_a_damaged_journal_of_one_document_stays_its_own_matter(base):
     """Also for those who clean up after a crash: their close has nothing to report."""
     (base / ".plainstate/writers/left-by-a-crash").write_bytes(b"")
     journal = base / BUSY
-    lines = journal.read_bytes().splitlines(keepends=True)
+    lines = written(journal).splitlines(keepends=True)
     journal.write_bytes(lines[0] + lines[2])
     damaged = journal.read_bytes()
     for number in range(2):
@@ -149,3 +174,28 @@ def test_a_damaged_journal_of_one_document_stays_its_own_matter(base):
             store.save_json("plans", "rest", number)
     assert journal.read_bytes() == damaged
     assert not list((base / ".plainstate/writers").iterdir())
+
+
+@pytest.mark.parametrize("size", ["blanks stay", "as it was", "that of the lines that were"])
+def test_a_line_is_not_lost_behind_a_journal_that_was_made_shorter_in_place(tmp_path, size):
+    """A handle that knows the journal: neither its inode nor its size need tell of that."""
+    journal = tmp_path / "plans/busy.jsonl"
+    with open_store(tmp_path, quiet_fold_s=3600) as store:
+        store.save_json("plans", "busy", {"steps": []})
+        for step in "abc":
+            store.patch("plans", "busy", [{"op": "add", "path": "/steps/-", "value": step}])
+        whole, lines = journal.read_bytes(), written(journal)
+        shorter = b"".join(lines.splitlines(keepends=True)[:-1])
+        sizes = {
+            "blanks stay": len(whole) - len(lines) + len(shorter),
+            "as it was": len(whole),
+            "that of the lines that were": len(lines),
+        }
+        with journal.open("r+b") as file:  # keeps its inode, as cp and some editors do
+            file.write(shorter.ljust(sizes[size]))
+            file.truncate()
+        add_step(store)
+        assert store.load_json("plans", "busy") == {"steps": ["a", "b", "new"]}
+    with open_store(tmp_path) as store:
+        assert store.load_json("plans", "busy") == {"steps": ["a", "b", "new"]}
+        assert quarantined(tmp_path) == []

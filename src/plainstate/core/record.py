@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "BLANK",
     "DELETION",
     "FORMAT",
     "HeadRecord",
@@ -39,6 +40,7 @@ __all__ = [
     "TransactionRecord",
     "encode_head",
     "encode_transaction",
+    "end_of_line",
     "known_members",
     "lines_of",
     "number_in",
@@ -62,12 +64,17 @@ L = TypeVar("L", bound=Numbered)
 FORMAT: Final = 1
 """Version of the journal format written, and the newest one read."""
 
+BLANK: Final = b" "
+"""May follow the last line, any number of times: the next line is written over them."""
+
 DELETION: Final[Patch] = [{"op": "remove", "path": ""}]
 """The patch that deletes the whole document."""
 
 _SUM_LENGTH: Final = len(',"sum":"00000000"}')
 _HEAD_PREFIX: Final = b'{"plainstate":'
 _MAX_NUMBER_DIGITS: Final = 18
+_HOLE: Final = BLANK * 512
+"""A sector that was not written over."""
 
 
 class SnapshotRef(Struct, frozen=True):
@@ -164,6 +171,16 @@ def seal(body: bytes, previous: int) -> tuple[bytes, int]:
     open_body = body[:-1]
     check = crc32(open_body, previous)
     return b'%b,"sum":"%08x"}\n' % (open_body, check), check
+
+
+def end_of_line(check: int) -> bytes:
+    r"""How a line with this `sum` ends.
+
+    Example:
+        >>> end_of_line(0xABF21345)
+        b',"sum":"abf21345"}\n'
+    """
+    return b',"sum":"%08x"}\n' % check
 
 
 def encode_transaction(
@@ -266,11 +283,12 @@ def parse_lines(
     """
     size, good, check = _intact(data, previous)
     journal = Journal(decode(data[:size]) if size else [], size, check)
-    if size < len(data):
-        rest = data[size:]
+    rest = data[size:].rstrip(BLANK)
+    if rest:
         number = line_number + good
         first_bad = journal.records[-1].seq + 1 if journal.records else None
-        if _is_torn(rest, first_bad, synced):
+        moved, *_ = _intact(rest.lstrip(b" \n"), check)  # whole, as no power cut leaves it
+        if not moved and _is_torn(rest, first_bad, synced):
             journal.torn = rest
         else:
             journal.damage = DamagedError(
@@ -382,10 +400,12 @@ def _is_torn(
 ) -> bool:
     """Whether bad bytes can be the trace of a write that was never acknowledged.
 
-    A write that a crash cut off leaves a missing end or unwritten blocks, which
-    read as NUL; and nothing behind it can know it to be durable.
+    A write that a crash cut off leaves a missing end or unwritten sectors, which
+    read as NUL or blanks; and nothing behind it can know it to be durable.  Editors
+    leave empty lines.
     """
-    if rest.endswith(b"\n") and b"\0" not in rest:
+    unwritten = b"\0" in rest or rest.startswith(BLANK) or _HOLE in rest or not rest.strip(b" \n")
+    if rest.endswith(b"\n") and not unwritten:
         return False
     lines = rest.split(b"\n")[:-1]
     for before, line in pairwise(lines):

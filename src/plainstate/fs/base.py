@@ -80,6 +80,9 @@ class FileSystem(Protocol):
         With `create` it must not exist yet (mode 0600).
         """
 
+    def open_write(self, path: str, *, create: bool = False) -> int:
+        """The same, for writing at offsets."""
+
     def open_lock(self, path: str) -> int:
         """Opens a file to lock, creating it where it is missing (mode 0600)."""
 
@@ -89,8 +92,11 @@ class FileSystem(Protocol):
     def read(self, fd: int, offset: int, size: int) -> bytes:
         """Reads up to `size` bytes at `offset`; fewer only at the end of the file."""
 
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        """Appends; may write fewer bytes than given, as write(2) may."""
+    def write(self, fd: int, data: bytes | memoryview, offset: int | None = None) -> int:
+        """Appends, or writes over what is at an offset, as the file was opened.
+
+        May write fewer bytes than given, as write(2) and pwrite(2) may.
+        """
 
     def truncate(self, fd: int, size: int) -> None:
         """Cuts a file to `size` bytes."""
@@ -118,6 +124,13 @@ class FileSystem(Protocol):
 
     def stat(self, path: str) -> os.stat_result | None:
         """lstat(2); `None` if there is no such file."""
+
+    def identify(self, path: str) -> tuple[int, int] | None:
+        """Inode and size of what a name stands for; `None` if there is no such file.
+
+        Other than after `stat`, the next write need not give the file a new time, which costs
+        the sync behind it as much as a new size.
+        """
 
     def stat_open(self, fd: int) -> os.stat_result:
         """fstat(2)."""

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from plainstate.errors import UsageError
+from plainstate.fs.statx import load_statx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["PosixFileSystem"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_LOCK: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_WRITE: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_APPEND: Final = _WRITE | os.O_APPEND
+_LOCK: Final = _WRITE | os.O_CREAT
+_NEW: Final = os.O_CREAT | os.O_EXCL
 
 _FOLDER: Final = os.O_DIRECTORY | os.O_CLOEXEC
 _STEP: Final = os.O_PATH | _FOLDER | os.O_NOFOLLOW  # O_PATH: needs no permission to list
@@ -70,18 +73,16 @@ class PosixFileSystem:
         self._inside = base.rstrip("/") + "/"
 
     def open_read(self, path: str) -> int:
-        return self._at(path, lambda name, folder: _regular(_open(name, _READ, folder), path))
+        return self._open_file(path, _READ)
 
     def open_append(self, path: str, *, create: bool = False) -> int:
-        if create:
-            return self._at(
-                path,
-                lambda name, folder: _open(name, _APPEND | os.O_CREAT | os.O_EXCL, folder),
-            )
-        return self._at(path, lambda name, folder: _regular(_open(name, _APPEND, folder), path))
+        return self._open_file(path, _APPEND | (_NEW if create else 0))
+
+    def open_write(self, path: str, *, create: bool = False) -> int:
+        return self._open_file(path, _WRITE | (_NEW if create else 0))
 
     def open_lock(self, path: str) -> int:
-        fd = self._at(path, lambda name, folder: _regular(_open(name, _LOCK, folder), path))
+        fd = self._open_file(path, _LOCK)
         _locking.add(fd)
         return fd
 
@@ -101,8 +102,8 @@ class PosixFileSystem:
             parts.append(data)
         return b"".join(parts)
 
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        return os.write(fd, data)
+    def write(self, fd: int, data: bytes | memoryview, offset: int | None = None) -> int:
+        return os.write(fd, data) if offset is None else os.pwrite(fd, data, offset)
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
@@ -153,6 +154,13 @@ class PosixFileSystem:
         except FileNotFoundError:
             return None
 
+    def identify(self, path: str) -> tuple[int, int] | None:
+        found = load_statx()(path)
+        if found is not None:
+            return found
+        status = self.stat(path)  # which also says why
+        return None if status is None else (status.st_ino, status.st_size)
+
     def stat_open(self, fd: int) -> os.stat_result:
         return os.fstat(fd)
 
@@ -185,6 +193,9 @@ class PosixFileSystem:
         from plainstate.fs.notify import open_notifier  # few stores need it
 
         return open_notifier()
+
+    def _open_file(self, path: str, flags: int) -> int:
+        return self._at(path, lambda name, folder: _regular(_open(name, flags, folder), path))
 
     def _open_folder(self, path: str) -> int:
         flags = os.O_RDONLY | _FOLDER | (os.O_NOFOLLOW if self._is_inside(path) else 0)

@@ -3,6 +3,7 @@
 Beside what processes see, it keeps what POSIX lets them rely on after a crash:
 
 - of a file, what `sync` made durable; of anything newer a part, zeros, a hole, or nothing;
+  where it was written over, each sector is the old one or the new one;
 - of a folder, the names as of its last `sync_folder`; each later change to them is there
   or not, whatever happened to the changes before it.  A rename is one change:
   its target never vanishes, and the file keeps one of its two names.  Between two
@@ -22,10 +23,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from plainstate.testing.crash_contents import contents_after
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["CrashFileSystem", "PowerCut"]
+__all__ = ["CrashFileSystem", "PowerCut", "fingerprint"]
 
 _EPOCH_NS: Final = 1_767_225_600_000_000_000
 _TICK_NS: Final = 1_000_000
@@ -98,6 +101,34 @@ class _Machine(Struct):
         number = next(n for n in range(2, len(used) + 3) if n not in used)
         return _Inode(number, self.clock, is_folder, durable_mtime=self.clock)
 
+    def close(self, fd: int) -> None:
+        """Closes a descriptor, which releases its locks."""
+        del self.descriptors[fd]
+        for place in [place for place, holder in self.locks.items() if holder == fd]:
+            del self.locks[place]
+
+    def after_cut(
+        self, kept: list[_NameChange], data: dict[_Inode, bytes], *, old_times: bool
+    ) -> _Machine:
+        """The machine as it comes up after a power cut."""
+        names = dict(self.durable_names)
+        for change in kept:
+            change.apply(names)
+        copies: dict[_Inode, _Inode] = {}
+        found: dict[str, _Inode] = {}
+        for path in sorted(names):
+            inode = names[path]
+            if path != "/" and _parent(path) not in found:
+                continue  # its folder did not survive
+            if inode not in copies:
+                mtime = inode.durable_mtime if old_times else inode.mtime
+                kept_data = data[inode]
+                copies[inode] = _Inode(
+                    inode.number, mtime, inode.is_folder, kept_data, kept_data, kept_data, mtime
+                )
+            found[path] = copies[inode]
+        return _Machine(found, dict(found), self.clock)
+
     def change_names(
         self, added: tuple[str, _Inode] | None, removed: tuple[str, _Inode] | None
     ) -> None:
@@ -151,8 +182,9 @@ class CrashFileSystem:
     def kill(self) -> None:
         """Ends this process: its descriptors and locks are gone, the page cache stays."""
         self._off = True
-        for fd in list(self._descriptors):
-            self._release(fd)
+        for fd in self._descriptors:
+            self._machine.close(fd)
+        self._descriptors.clear()
 
     def spawn(self) -> CrashFileSystem:
         """Another process on the same machine."""
@@ -170,7 +202,7 @@ class CrashFileSystem:
         changes = self._machine.changes
         named = [change.added[1] for change in changes if change.added]
         inodes = dict.fromkeys([*self._machine.durable_names.values(), *named])
-        contents = {inode: _contents(inode.durable, inode.media) for inode in inodes}
+        contents = {inode: contents_after(inode.durable, inode.media) for inode in inodes}
         dirty = [inode for inode in inodes if len(contents[inode]) > 1]
         times = 1 + any(inode.mtime != inode.durable_mtime for inode in inodes)
         choices = [2] * len(changes) + [len(contents[inode]) for inode in dirty] + [times]
@@ -184,28 +216,9 @@ class CrashFileSystem:
             kept = [change for change, digit in zip(changes, digits, strict=False) if digit]
             chosen = dict(zip(dirty, digits[len(changes) :], strict=False))
             data = {inode: options[chosen.get(inode, 0)] for inode, options in contents.items()}
-            yield self._image(kept, data, old_times=digits[-1] < times - 1)
-
-    def _image(
-        self, kept: list[_NameChange], data: dict[_Inode, bytes], *, old_times: bool
-    ) -> CrashFileSystem:
-        names = dict(self._machine.durable_names)
-        for change in kept:
-            change.apply(names)
-        copies: dict[_Inode, _Inode] = {}
-        found: dict[str, _Inode] = {}
-        for path in sorted(names):
-            inode = names[path]
-            if path != "/" and _parent(path) not in found:
-                continue  # its folder did not survive
-            if inode not in copies:
-                mtime = inode.durable_mtime if old_times else inode.mtime
-                kept_data = data[inode]
-                copies[inode] = _Inode(
-                    inode.number, mtime, inode.is_folder, kept_data, kept_data, kept_data, mtime
-                )
-            found[path] = copies[inode]
-        return CrashFileSystem(_Machine(found, dict(found), self._machine.clock))
+            yield CrashFileSystem(
+                self._machine.after_cut(kept, data, old_times=digits[-1] < times - 1)
+            )
 
     def drop_dirty(self, fd: int) -> None:
         """Loses what was written and not synced, as Linux does when a sync fails.
@@ -213,8 +226,7 @@ class CrashFileSystem:
         The lost data is still seen in the cache, and a later sync succeeds without writing it.
         """
         inode = self._inode(fd)
-        kept = _common(inode.durable, inode.media)
-        inode.media = inode.media[:kept] + bytes(len(inode.media) - kept)
+        inode.media = inode.durable[: len(inode.media)].ljust(len(inode.media), b"\0")
 
     # --- looking from outside ---
 
@@ -227,42 +239,42 @@ class CrashFileSystem:
         inode = self._machine.names.get(path)
         return None if inode is None or inode.is_folder else inode.cache
 
-    def fingerprint(self) -> frozenset[tuple[str, int, int, bytes]]:
-        """Equal for two machines that no process can tell apart."""
-        return frozenset(
-            (path, inode.number, 0 if inode.is_folder else inode.mtime, inode.cache)
-            for path, inode in self._machine.names.items()
-        )
-
     # --- the seam ---
 
     def open_read(self, path: str) -> int:
-        return self._open(self._file(path))
+        return self._open(self._lookup(path, is_file=True))
 
     def open_append(self, path: str, *, create: bool = False) -> int:
-        return self._open(self._create(path) if create else self._file(path))
+        return self._open(self._create(path) if create else self._lookup(path, is_file=True))
+
+    def open_write(self, path: str, *, create: bool = False) -> int:
+        return self.open_append(path, create=create)
 
     def open_lock(self, path: str) -> int:
         missing = _normal(path) not in self._machine.names
-        return self._open(self._create(path) if missing else self._file(path))
+        return self._open(self._create(path) if missing else self._lookup(path, is_file=True))
 
     def close(self, fd: int) -> None:
         self._inode(fd)
-        self._release(fd)
+        self._descriptors.discard(fd)
+        self._machine.close(fd)
 
     def read(self, fd: int, offset: int, size: int) -> bytes:
         return self._inode(fd).cache[offset : offset + size]
 
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        inode = self._inode(fd)
+    def write(self, fd: int, data: bytes | memoryview, offset: int | None = None) -> int:
+        inode, machine = self._inode(fd), self._machine
+        if offset is None:
+            offset = len(inode.cache)
         try:
             self._change("write")
         except PowerCut:
             if self._cut_share:
-                self._append(inode, bytes(data[: int(len(data) * self._cut_share)]))
+                part = data[: int(len(data) * self._cut_share)]
+                _put(inode, part, offset, machine.clock)
                 self._cut_share = 0.0
             raise
-        self._append(inode, bytes(data))
+        _put(inode, data, offset, machine.clock)
         return len(data)
 
     def truncate(self, fd: int, size: int) -> None:
@@ -320,9 +332,14 @@ class CrashFileSystem:
         self._machine.change_names(None, (path, inode))
 
     def stat(self, path: str) -> os.stat_result | None:
-        self._check_on()
+        if self._off:
+            raise PowerCut
         inode = self._machine.names.get(_normal(path))
         return None if inode is None else _status(inode)
+
+    def identify(self, path: str) -> tuple[int, int] | None:
+        status = self.stat(path)
+        return None if status is None else (status.st_ino, status.st_size)
 
     def stat_open(self, fd: int) -> os.stat_result:
         return _status(self._inode(fd))
@@ -355,12 +372,9 @@ class CrashFileSystem:
 
     # --- within ---
 
-    def _check_on(self) -> None:
+    def _change(self, name: str) -> None:
         if self._off:
             raise PowerCut
-
-    def _change(self, name: str) -> None:
-        self._check_on()
         self.calls += 1
         self.last_change = name
         if self.calls == self._cut_at:
@@ -368,21 +382,13 @@ class CrashFileSystem:
             raise PowerCut
         self._machine.clock += _TICK_NS
 
-    def _append(self, inode: _Inode, data: bytes) -> None:
-        inode.cache += data
-        inode.media += data
-        inode.mtime = self._machine.clock
-
-    def _lookup(self, path: str) -> _Inode:
-        self._check_on()
+    def _lookup(self, path: str, *, is_file: bool = False) -> _Inode:
+        if self._off:
+            raise PowerCut
         inode = self._machine.names.get(_normal(path))
         if inode is None:
             raise _error(errno.ENOENT, path)
-        return inode
-
-    def _file(self, path: str) -> _Inode:
-        inode = self._lookup(path)
-        if inode.is_folder:
+        if is_file and inode.is_folder:
             raise _error(errno.EISDIR, path)
         return inode
 
@@ -404,36 +410,26 @@ class CrashFileSystem:
         return machine.last_fd
 
     def _inode(self, fd: int) -> _Inode:
-        self._check_on()
+        if self._off:
+            raise PowerCut
         if fd not in self._descriptors:
             raise _error(errno.EBADF, f"descriptor {fd}")
         return self._machine.descriptors[fd]
 
-    def _release(self, fd: int) -> None:
-        self._descriptors.discard(fd)
-        del self._machine.descriptors[fd]
-        locks = self._machine.locks
-        for place in [place for place, holder in locks.items() if holder == fd]:
-            del locks[place]
+
+def fingerprint(fs: CrashFileSystem) -> frozenset[tuple[str, int, int, bytes]]:
+    """Equal for two machines that no process can tell apart."""
+    return frozenset(
+        (path, inode.number, 0 if inode.is_folder else inode.mtime, inode.cache)
+        for path, inode in fs._machine.names.items()  # noqa: SLF001 - what its own methods see
+    )
 
 
-def _contents(durable: bytes, media: bytes) -> list[bytes]:
-    """What may be found in a file after a crash: from what is durable to what was written."""
-    if durable == media:
-        return [durable]
-    length = _common(durable, media)
-    kept, new = media[:length], media[length:]
-    first_line = new.find(b"\n") + 1
-    cuts = {1, len(new) // 2, len(new) - 1, first_line}
-    found = [durable, kept, kept + bytes(len(new))]
-    for cut in sorted(cut for cut in cuts if 0 < cut < len(new)):
-        found += [
-            kept + new[:cut],
-            kept + new[:cut] + bytes(len(new) - cut),
-            kept + bytes(cut) + new[cut:],
-        ]
-    found += [media + durable[len(media) :], media]  # a cut that did not happen yet
-    return list(dict.fromkeys(found))
+def _put(inode: _Inode, data: bytes | memoryview, offset: int, now: int) -> None:
+    data, end = bytes(data), offset + len(data)
+    inode.cache = inode.cache[:offset] + data + inode.cache[end:]
+    inode.media = inode.media[:offset] + data + inode.media[end:]
+    inode.mtime = now
 
 
 def _digits(number: int, bases: list[int]) -> list[int]:
@@ -443,14 +439,6 @@ def _digits(number: int, bases: list[int]) -> list[int]:
         number, digit = divmod(number, base)
         digits.append(digit)
     return digits
-
-
-def _common(first: bytes, second: bytes) -> int:
-    """How many bytes both begin with."""
-    shorter = min(len(first), len(second))
-    if first[:shorter] == second[:shorter]:
-        return shorter
-    return next(i for i in range(shorter) if first[i] != second[i])
 
 
 def _normal(path: str) -> str:

@@ -33,7 +33,8 @@ METHODS: Final = frozenset(
         "list_folder",
     }
 )
-"""The calls that can be made to fail; `create` is `open_append` with `create=True`."""
+"""The calls that can be made to fail.  `open_append` is `open_write` too, and `create` is either
+with `create=True`."""
 
 
 class FaultyFileSystem:
@@ -119,6 +120,10 @@ class FaultyFileSystem:
         self._check("create" if create else "open_append", path)
         return self._inner.open_append(path, create=create)
 
+    def open_write(self, path: str, *, create: bool = False) -> int:
+        self._check("create" if create else "open_append", path)
+        return self._inner.open_write(path, create=create)
+
     def open_lock(self, path: str) -> int:
         self._check("open_lock", path)
         return self._inner.open_lock(path)
@@ -131,10 +136,11 @@ class FaultyFileSystem:
             raise self._error()
         return self._inner.read(fd, offset, size)
 
-    def write(self, fd: int, data: bytes | memoryview) -> int:
+    def write(self, fd: int, data: bytes | memoryview, offset: int | None = None) -> int:
         if not self._fails("write"):
-            return self._inner.write(fd, data)
-        written = self._inner.write(fd, data[: (len(data) + 1) // 2]) if self._short else 0
+            return self._inner.write(fd, data, offset)
+        half = data[: (len(data) + 1) // 2]
+        written = self._inner.write(fd, half, offset) if self._short else 0
         if self._number:
             raise self._error()
         return written
@@ -180,6 +186,10 @@ class FaultyFileSystem:
     def stat(self, path: str) -> os.stat_result | None:
         self._check("stat", path)
         return self._inner.stat(path)
+
+    def identify(self, path: str) -> tuple[int, int] | None:
+        self._check("stat", path)
+        return self._inner.identify(path)
 
     def stat_open(self, fd: int) -> os.stat_result:
         return self._inner.stat_open(fd)

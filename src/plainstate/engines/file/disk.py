@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from msgspec import Struct
 
+from plainstate.core.record import BLANK
 from plainstate.errors import PlainstateError, UnsafePathError, storage_error
-from plainstate.limits import MAX_CATEGORY_PARTS
+from plainstate.limits import BLANK_BYTES, BLANK_UNIT_BYTES, MAX_CATEGORY_PARTS
 from plainstate.types import DocumentId, Kind, is_public
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ UNIQUE_DEPTH: Final = 2
 """Slashes from which on a system category has a part of its own, as a run of the trash has."""
 
 TEMP_PREFIX: Final = ".tmp-"
+
+_FEW_LINES_BYTES: Final = 4096
+"""What one turn adds to a journal is seldom more."""
 
 DEEPEST: Final = MAX_CATEGORY_PARTS + 4
 """Folders below the base: `.plainstate/quarantine/.plainstate/heads/` and a category."""
@@ -113,16 +117,40 @@ class Disk:
 
     # --- reading ---
 
-    def read_file(self, path: str, *, since: int = 0) -> File | None:
-        """Reads a whole file, or what is behind its first bytes; `None` if there is none."""
+    def read_file(self, path: str) -> File | None:
+        """Reads a whole file; `None` if there is none."""
+        return self._read(path, lambda fd, size: self.fs.read(fd, 0, size))
+
+    def read_lines(self, path: str, *, since: int) -> File | None:
+        """Reads the lines behind the first bytes of a journal, and not all the blanks."""
+
+        def read(fd: int, size: int) -> bytes:
+            new = self.fs.read(fd, since, min(max(size - since, 0), _FEW_LINES_BYTES))
+            more = size - since - len(new)
+            if more > 0 and not new.endswith(BLANK):
+                new += self.fs.read(fd, since + len(new), more)
+            return new
+
+        return self._read(path, read)
+
+    def read_end(self, path: str) -> bytes:
+        """Reads the last bytes of a journal that are no blanks; a line's end tells of all lines."""
+
+        def read(fd: int, size: int) -> bytes:
+            start = max(0, size - BLANK_BYTES - 2 * BLANK_UNIT_BYTES)
+            return self.fs.read(fd, start, size - start).rstrip(BLANK)
+
+        file = self._read(path, read)
+        return b"" if file is None else file.data
+
+    def _read(self, path: str, read: Callable[[int, int], bytes]) -> File | None:
         try:
             fd = self.fs.open_read(path)
         except FileNotFoundError:
             return None
         try:
             status = self.fs.stat_open(fd)
-            data = self.fs.read(fd, since, max(status.st_size - since, 0))
-            return File(data, stamp_of(status))
+            return File(read(fd, status.st_size), stamp_of(status))
         finally:
             self.fs.close(fd)
 
@@ -182,13 +210,13 @@ class Disk:
         self.fs.sync_folder(parent)
         self._durable_folders.add(path)
 
-    def open_append(self, path: str) -> int:
-        """Opens a file to write to its end.
+    def open_write(self, path: str) -> int:
+        """Opens a file to write into it.
 
         One that has a second name is copied first: a backup may share it, or somebody may have
         planted it, and neither is to see what is written here.
         """
-        fd = self.fs.open_append(path)
+        fd = self.fs.open_write(path)
         try:
             status = self.fs.stat_open(fd)
             if status.st_nlink <= 1:
@@ -199,7 +227,7 @@ class Disk:
             raise
         self.fs.close(fd)
         self.put(path.rpartition("/")[0], path, data)
-        return self.fs.open_append(path)
+        return self.fs.open_write(path)
 
     def write_all(self, fd: int, data: bytes) -> None:
         """Writes every byte: write(2) may be short."""
@@ -208,6 +236,13 @@ class Disk:
             view = memoryview(data)
             while written < len(data):
                 written += self.fs.write(fd, view[written:])
+
+    def write_at(self, fd: int, data: bytes, offset: int, *, least: int) -> int:
+        """Writes at least the first bytes: pwrite(2) may be short; returns how many it wrote."""
+        written = self.fs.write(fd, data, offset)
+        while written < least:
+            written += self.fs.write(fd, memoryview(data)[written:], offset + written)
+        return written
 
     def begin_temp(self, folder: str, data: bytes) -> Temp:
         """Writes a new file under a temporary name, and has the disk begin to make it durable.

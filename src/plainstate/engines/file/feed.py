@@ -145,8 +145,8 @@ class Feed:
 
     def _size(self) -> int:
         """Bytes of the segment at hand; -1 if that lost its name, or there is none."""
-        status = self._disk.fs.stat(self._path)
-        return status.st_size if status is not None and status.st_ino == self._inode else -1
+        inode, size = self._disk.fs.identify(self._path) or (0, -1)
+        return size if inode == self._inode else -1
 
     def _enter(self) -> None:
         """Opens the open segment with the highest number; creates one where there is none."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from plainstate.core.record import Journal, Numbered, Record, parse
+from plainstate.core.record import BLANK, Journal, Numbered, Record, end_of_line, parse
 from plainstate.engines.file.reader import unknown_outcome
+from plainstate.limits import BLANK_BYTES, BLANK_UNIT_BYTES
 
 if TYPE_CHECKING:
     from plainstate.engines.file.disk import Disk
@@ -20,7 +21,7 @@ L = TypeVar("L", bound=Numbered)
 
 
 class LineFile(Generic[L]):
-    """An open file of sealed lines that only grows.
+    """An open file of sealed lines, and blanks behind them: the next line goes there.
 
     Attributes:
         size: bytes of its intact lines: where the next one goes.
@@ -34,13 +35,14 @@ class LineFile(Generic[L]):
         self._fd = fd
         self._inode = disk.fs.stat_open(fd).st_ino
         self._lines = 0
+        self._room = 0  # bytes of the file when it was last seen
         self.size = 0
         self.check = 0
 
     @classmethod
     def open(cls, disk: Disk, path: str) -> tuple[Self, Journal[L]]:
         """Opens a file and reads all of it."""
-        file = cls(disk, path, disk.open_append(path))
+        file = cls(disk, path, disk.open_write(path))
         try:
             return file, file.read_new()
         except BaseException:
@@ -59,7 +61,7 @@ class LineFile(Generic[L]):
         sync: bool,
     ) -> Self:
         """Creates a file with its first lines."""
-        file = cls(disk, path, disk.fs.open_append(path, create=True))
+        file = cls(disk, path, disk.fs.open_write(path, create=True))
         folder = path.rpartition("/")[0]
         try:
             file.append(data, check, lines, sync=sync)
@@ -81,16 +83,28 @@ class LineFile(Generic[L]):
             self._fd = -1
 
     def growth(self) -> int | None:
-        """Bytes added by others since the last look, `None` if it was replaced.  One stat(2)."""
-        status = self._disk.fs.stat(self._path)
-        if status is None or status.st_ino != self._inode or status.st_size < self.size:
+        """Bytes behind the known lines, 0 if they are blank; `None` if the file was replaced.
+
+        Whoever puts an older file there, or takes a line out, may leave inode and size as they
+        were, and blanks here.  So the last known line must still end here, too.
+
+        Cost: one statx(2) and one pread(2).
+        """
+        inode, room = self._disk.fs.identify(self._path) or (0, 0)
+        if inode != self._inode or room < self.size:
             return None
-        return status.st_size - self.size
+        self._room = room
+        last = end_of_line(self.check) if self.size else b""
+        found = self._disk.fs.read(self._fd, self.size - len(last), len(last) + 1)
+        if not found.startswith(last):
+            return None
+        return 0 if found[len(last) :] in (b"", BLANK) else room - self.size
 
     def read_new(self) -> Journal[L]:
         """Reads the lines behind those known."""
         fs = self._disk.fs
-        data = fs.read(self._fd, self.size, fs.stat_open(self._fd).st_size - self.size)
+        self._room = fs.stat_open(self._fd).st_size
+        data = fs.read(self._fd, self.size, self._room - self.size)
         journal = self._parse(data)
         self.size += journal.size
         self.check = journal.check
@@ -107,6 +121,7 @@ class LineFile(Generic[L]):
 
     def cut(self) -> None:
         """Removes what lies behind the intact lines, durably."""
+        self._room = self.size
         self._disk.fs.truncate(self._fd, self.size)
         self._disk.fs.sync(self._fd)
 
@@ -126,19 +141,26 @@ class LineFile(Generic[L]):
             OSError: it failed and the journal is what it was.
             OutcomeUnknownError: it failed and could not be taken back.
         """
+        end = self.size + len(data)
+        padded = data if end <= self._room else data + BLANK * self._blanks(end)
         try:
-            self._disk.write_all(self._fd, data)
+            written = self._disk.write_at(self._fd, padded, self.size, least=len(data))
         except OSError as error:
             try:
                 self.cut()
             except OSError as second:
                 raise unknown_outcome(self._shown, second) from error
             raise
+        self._room = max(self._room, self.size + written)
         if sync:
             try:  # noqa: SIM105 - suppress would cost more than the call
-                self._disk.fs.begin_sync(self._fd, self.size, len(data))
+                self._disk.fs.begin_sync(self._fd, self.size, written)
             except OSError:
                 pass  # it was a hint
+
+    def _blanks(self, end: int) -> int:  # noqa: ARG002 - for those that are appended to often
+        """How many blanks to write behind a line that ends there."""
+        return 0
 
     def confirm(self, size: int, check: int, lines: int, *, sync: bool) -> None:
         """Makes the lines that were just written durable, and counts them.
@@ -185,16 +207,25 @@ class LineFile(Generic[L]):
         folder = self._path.rpartition("/")[0]
         try:
             self._disk.put(folder, self._path, self.read_all())
-            fd = self._disk.fs.open_append(self._path)
+            fd = self._disk.fs.open_write(self._path)
         except OSError as error:
             raise unknown_outcome(self._shown, error) from error
         self.close()
         self._fd = fd
         self._inode = self._disk.fs.stat_open(fd).st_ino
+        self._room = self.size
 
 
 class JournalFile(LineFile[Record]):
-    """An open journal."""
+    """An open journal.
+
+    Blanks let the next lines be written over: then fdatasync(2) has no new size to write,
+    which saves the file system's own commit.
+    """
+
+    def _blanks(self, end: int) -> int:
+        wanted = end + min(end, BLANK_BYTES)
+        return wanted + -wanted % BLANK_UNIT_BYTES - end
 
     def _parse(self, data: bytes) -> Journal[Record]:
         return parse(data, path=self._shown, previous=self.check, line_number=self._lines + 1)

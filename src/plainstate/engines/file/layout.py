@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 import msgspec
 
@@ -15,6 +17,7 @@ from plainstate.errors import (
     DamagedError,
     FormatVersionError,
     InvalidNameError,
+    PlainstateError,
     UnsafePathError,
 )
 from plainstate.types import SYSTEM_CATEGORIES, TRASH, DocumentId
@@ -105,8 +108,8 @@ def check_format(disk: Disk) -> None:
 def documents(disk: Disk, category: str) -> Iterator[tuple[DocumentId, str]]:
     """The documents right in a category, damaged ones included, each with its stamp.
 
-    A document that has only a journal may turn out absent.  Cost: one stat(2) a file, and
-    memory for the names of the journals only.
+    A document that has only a journal may turn out absent.  Cost: one stat(2) a file, a look at
+    the end of each journal, and memory for the names of the journals only.
     """
     if not disk.check_folder(category):
         return
@@ -132,17 +135,24 @@ def documents(disk: Disk, category: str) -> Iterator[tuple[DocumentId, str]]:
 def stamp(disk: Disk, document: DocumentId, *, has_journal: bool) -> str:
     """What is another text after every change of the document's own files.
 
-    Only the change time tells of a document that was renamed there and back.
+    Only the change time tells of a document that was renamed there and back.  Of a journal, no
+    time tells of a line that was written over blanks: a power cut may take the time and leave
+    the line.
     """
     parts = [disk.fs.stat(disk.snapshot(document))]
+    end = ""
     if has_journal:
-        parts.append(disk.fs.stat(disk.journal(document)))
-    return "/".join(
+        path = disk.journal(document)
+        parts.append(disk.fs.stat(path))
+        with suppress(OSError, PlainstateError):  # whoever reads it all says what is wrong
+            end = f"/{crc32(disk.read_end(path)):x}"
+    stamps = (
         ""
         if one is None
         else f"{one.st_size:x}.{one.st_ino:x}.{one.st_mtime_ns:x}.{one.st_ctime_ns:x}"
         for one in parts
     )
+    return "/".join(stamps) + end
 
 
 def _kind_of(file: str) -> Kind | None:

@@ -205,9 +205,11 @@ def _attempt(
         snapshot = FileSnapshot(file.stamp, lambda: data, document.kind, disk.shown(snapshot_path))
     basis = find_basis(records, snapshot)
     seen = (journal_file, file)
-    stable = _unchanged(disk, journal_path, journal_file, grown=basis.kind == "clean") and (
-        _unchanged(disk, snapshot_path, file, grown=False)
-    )
+    if basis.kind == "clean":  # then lines that were added since do no harm
+        same_journal = _goes_on(disk, journal_path, journal_file)
+    else:  # a line that is written over blanks changes no stamp that could be relied on
+        same_journal = disk.read_file(journal_path) == journal_file
+    stable = same_journal and _is_unchanged(disk, snapshot_path, file)
     if stable and not has_journal and basis.kind != "clean":
         stable = records == [read_resting(disk, document)]
     if not stable:
@@ -215,15 +217,19 @@ def _attempt(
     return Reading(basis, snapshot, records, has_journal, lines), damage, seen
 
 
-def _unchanged(disk: Disk, path: str, file: File | None, *, grown: bool) -> bool:
-    """Whether a file is still the one read; `grown` allows that it has become longer."""
+def _is_unchanged(disk: Disk, path: str, file: File | None) -> bool:
+    """Whether a plain file is still the one read."""
+    status = disk.fs.stat(path)
+    return (None if status is None else stamp_of(status)) == (None if file is None else file.stamp)
+
+
+def _goes_on(disk: Disk, path: str, file: File | None) -> bool:
+    """Whether a journal is still the one read, or a longer one."""
     status = disk.fs.stat(path)
     if status is None or file is None:
         return status is None and file is None
-    size, inode, modified = file.stamp
-    if grown:
-        return status.st_ino == inode and status.st_size >= size
-    return (status.st_size, status.st_ino, status.st_mtime_ns) == (size, inode, modified)
+    size, inode, _ = file.stamp
+    return status.st_ino == inode and status.st_size >= size
 
 
 def read_resting(disk: Disk, document: DocumentId) -> HeadRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from plainstate.core.record import HeadRecord, TransactionRecord, parse
+from plainstate.core.record import HeadRecord, TransactionRecord, end_of_line, parse
 from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.reader import read_resting
 from plainstate.errors import DamagedError, FormatVersionError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from plainstate.core.record import Record
-    from plainstate.engines.file.disk import Disk
+    from plainstate.engines.file.disk import Disk, File
     from plainstate.engines.file.reader import Reading
     from plainstate.types import DocumentId
 
@@ -31,7 +31,7 @@ class End(NamedTuple):
         seq: number of its last transaction.
         version: its version.
         plain: stamp of its plain file, `None` if there was none.
-        journal: stamp of its journal, `None` if there was none.
+        journal: inode of its journal, `None` if there was none.
         size: bytes of the journal's intact lines.
         check: `sum` of the last one.
     """
@@ -39,7 +39,7 @@ class End(NamedTuple):
     seq: int
     version: str
     plain: tuple[int, int, int] | None
-    journal: tuple[int, int, int] | None = None
+    journal: int | None = None
     size: int = 0
     check: int = 0
 
@@ -55,7 +55,10 @@ def end_of(reading: Reading) -> End | None:
     if basis.kind != "clean" or basis.version is None or reading.journal != bool(reading.lines):
         return None
     plain = None if snapshot is None else snapshot.stamp
-    return End(basis.seq, basis.version, plain, *(reading.lines or ()))
+    if reading.lines is None:
+        return End(basis.seq, basis.version, plain)
+    (_, inode, _), size, check = reading.lines
+    return End(basis.seq, basis.version, plain, inode, size, check)
 
 
 def read_on(
@@ -63,44 +66,46 @@ def read_on(
 ) -> tuple[Sequence[TransactionRecord], End] | None:
     """The transactions behind `end`, and where they end; `None`: read the document anew."""
     disk.check_folder(document.category)
-    journal = _stamp(disk, disk.journal(document))
+    last = end_of_line(end.check) if end.size else b""
+    journal = disk.read_lines(disk.journal(document), since=end.size - len(last))
     records: Sequence[Record] = []
     reached: End | None = end
     if journal is None:
         same = end.journal is None and read_resting(disk, document).version == end.version
-    elif journal == end.journal:
-        same = True
     else:
-        records, reached = _new_lines(disk, document, end)
-        same = reached is not None and _inode(_stamp(disk, disk.journal(document))) == _inode(
-            reached.journal
-        )
-    if not same or reached is None or _stamp(disk, disk.snapshot(document)) != end.plain:
+        records, reached = _new_lines(disk, document, end, journal, last)
+        status = disk.fs.stat(disk.journal(document))  # or it was folded behind that read
+        same = status is not None and status.st_ino == journal.stamp[1]
+    plain = disk.fs.stat(disk.snapshot(document))
+    if not same or reached is None or (None if plain is None else stamp_of(plain)) != end.plain:
         return None
     added = [one for one in records if isinstance(one, TransactionRecord) and not one.deletes]
     return (added, reached) if len(added) == len(records) else None
 
 
-def _new_lines(disk: Disk, document: DocumentId, end: End) -> tuple[Sequence[Record], End | None]:
-    """The lines that the journal has got, and where they end, if they continue `end`."""
-    path = disk.journal(document)
-    file = disk.read_file(path, since=end.size)
-    if file is None or _inode(end.journal) not in (None, file.stamp[1]):
-        return [], None
+def _new_lines(
+    disk: Disk, document: DocumentId, end: End, file: File, last: bytes
+) -> tuple[Sequence[Record], End | None]:
+    """The lines that the journal has got behind its `last` one, and where they end, if they
+    continue `end`."""
+    inode = file.stamp[1]
+    if end.journal not in (None, inode) or not file.data.startswith(last):
+        return [], None  # inodes are used again
+    new = file.data[len(last) :]
     try:
-        journal = parse(file.data, path=disk.shown(path), previous=end.check)
+        journal = parse(new, path=disk.shown(disk.journal(document)), previous=end.check)
     except (DamagedError, FormatVersionError):
         return [], None  # reading anew says what is wrong, and in which line
-    records: Sequence[Record] = journal.records
-    if not records or journal.torn or journal.damage:  # none at all: it became shorter
+    if journal.torn or journal.damage:
         return [], None
+    records: Sequence[Record] = journal.records
     if end.journal is None:
-        if not _continues(records[0], end):
+        if not records or not _continues(records[0], end):
             return [], None
         records = records[1:]
     seq, version = (records[-1].seq, str(records[-1].version)) if records else end[:2]
-    size = end.size + journal.size
-    return records, End(seq, version, end.plain, file.stamp, size, journal.check)
+    check = journal.check if journal.size else end.check
+    return records, End(seq, version, end.plain, inode, end.size + journal.size, check)
 
 
 def _continues(record: Record, end: End) -> bool:
@@ -110,12 +115,3 @@ def _continues(record: Record, end: End) -> bool:
         return False
     plain = None if head.snapshot is None else head.snapshot.stamp
     return (head.seq, head.version, plain) == end[:3]
-
-
-def _stamp(disk: Disk, path: str) -> tuple[int, int, int] | None:
-    status = disk.fs.stat(path)
-    return None if status is None else stamp_of(status)
-
-
-def _inode(stamp: tuple[int, int, int] | None) -> int | None:
-    return None if stamp is None else stamp[1]
