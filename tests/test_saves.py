@@ -254,11 +254,11 @@ def test_a_change_that_was_staged_before_counts_once_beside_its_repetition(tmp_p
     class Interrupted(PosixFileSystem):
         now = False
 
-        def write(self, fd: int, data: bytes | memoryview) -> int:
+        def write(self, fd: int, data: bytes | memoryview, offset: int | None = None) -> int:
             if self.now:
                 self.now = False
                 raise KeyboardInterrupt
-            return super().write(fd, data)
+            return super().write(fd, data, offset)
 
     def adding(_: Head) -> Patch:
         return [{"op": "add", "path": "/-", "value": 1}]
