@@ -61,7 +61,7 @@ CODES: Final[dict[str, Sort]] = {
     ),
     "cut-off": Sort("note", f"Nothing: the next writer completes it; {_REPAIR}"),
     "document-gone": Sort(
-        "problem", f"{_RESTORE}; if you removed it, opening the store tells the change feed."
+        "problem", f"{_RESTORE}; if you removed it, accept that: `plainstate repair --cut`."
     ),
     "rolled-back": Sort(
         "problem", f"{_RESTORE} if something is missing, or accept it: `plainstate repair --cut`."
