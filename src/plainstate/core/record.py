@@ -170,7 +170,7 @@ def seal(body: bytes, previous: int) -> tuple[bytes, int]:
     """Closes a line: `body` is the JSON object with its closing brace."""
     open_body = body[:-1]
     check = crc32(open_body, previous)
-    return b'%b,"sum":"%08x"}\n' % (open_body, check), check
+    return open_body + end_of_line(check), check
 
 
 def end_of_line(check: int) -> bytes:
@@ -425,7 +425,7 @@ def _continues(before: bytes, line: bytes) -> bool:
         previous = int(before[-10:-2], 16)
     except ValueError:
         return False
-    return line[-_SUM_LENGTH:] == b',"sum":"%08x"}' % crc32(line[:-_SUM_LENGTH], previous)
+    return line[-_SUM_LENGTH:] + b"\n" == end_of_line(crc32(line[:-_SUM_LENGTH], previous))
 
 
 def _synced(line: bytes) -> tuple[int, int] | None:
