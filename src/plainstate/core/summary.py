@@ -95,9 +95,18 @@ def advance(summary: dict[str, Json], patch: Patch) -> dict[str, Json] | None:
     after = summary.copy()
     try:
         for operation in patch:
-            name, path, value = operation["op"], operation["path"], operation.get("value")
+            name, path = operation["op"], operation["path"]
+            value: Json = operation.get("value")
             if name == "add" and path in _COUNTS:
-                _count(after, _COUNTS[path], value)
+                count = _COUNTS[path]
+                time = value["timestamp"]
+                if not (isinstance(time, str) and isinstance(value["content"], str)):
+                    return None  # this is no message
+                if not after[count] and count == "users":
+                    after["preview"] = _preview(value)
+                after[count] += 1
+                if time and is_later(time, after["last"]):
+                    after["last"] = time
             elif path in _FIELDS and name in ("add", "replace") and isinstance(value, str):
                 after[_FIELDS[path]] = value
             elif not _is_metadata(path) or name not in ("add", "replace", "remove"):
@@ -130,17 +139,6 @@ def appended(
     after["last"] = last
     after["updated_at"] = updated_at
     return after
-
-
-def _count(summary: dict[str, Json], array: str, message: Json) -> None:
-    time = message["timestamp"]
-    if not (isinstance(time, str) and isinstance(message["content"], str)):
-        raise TypeError("this is no message")
-    if array == "users" and not summary[array]:
-        summary["preview"] = _preview(message)
-    summary[array] += 1
-    if time and is_later(time, summary["last"]):
-        summary["last"] = time
 
 
 def _is_metadata(path: str) -> bool:

@@ -7,8 +7,7 @@ soon that is, and a sync writes them, too.  statx(2) can ask for other things al
 from __future__ import annotations
 
 import os
-import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ _INO: Final = 0x100
 _SIZE: Final = 0x200
 _AT_FDCWD: Final = -100
 _AT_SYMLINK_NOFOLLOW: Final = 0x100
-_STRUCT_BYTES: Final = 256
-_INO_AND_SIZE: Final = struct.Struct("=32xQQ")
+_STRUCT_WORDS: Final = 32  # of 8 bytes; the fifth is the inode, the sixth the size
+_PATHS_KEPT: Final = 1024
 
 
 @cache
@@ -46,15 +45,14 @@ def load_statx() -> Callable[[str], tuple[int, int] | None]:
         call = ctypes.CDLL(None).statx
     except (ImportError, OSError, AttributeError):
         return lambda _: None
-    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
-    make_buffer = ctypes.create_string_buffer
+    make_struct = ctypes.c_uint64 * _STRUCT_WORDS
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, make_struct)
+    encode = lru_cache(maxsize=_PATHS_KEPT)(os.fsencode)
 
     def statx(path: str) -> tuple[int, int] | None:
-        found = make_buffer(_STRUCT_BYTES)
-        name = os.fsencode(path)
-        if call(_AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW, _INO | _SIZE, found):
+        found = make_struct()
+        if call(_AT_FDCWD, encode(path), _AT_SYMLINK_NOFOLLOW, _INO | _SIZE, found):
             return None
-        inode, size = _INO_AND_SIZE.unpack_from(found)
-        return inode, size
+        return found[4], found[5]
 
     return statx

@@ -32,6 +32,7 @@ from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from plainstate.core.record import TransactionRecord
     from plainstate.engines.file.reader import Reading
     from plainstate.engines.file.untold import ToldLine
     from plainstate.types import Commit, Json
@@ -350,25 +351,39 @@ class FileDocument(Folding):
 
     def _follow(self, records: Sequence[Record]) -> None:
         """Moves the known position along lines read from the journal."""
-        for line in records:
-            self._prove(line.seq > self.position.seq or line.version == self.position.version)
-            if isinstance(line, HeadRecord):
-                self._names_durable = False
-                self._verified = "unknown"  # who announced this may have been killed since
-                self.recent.update(line.recent)
-                self._unproven = line if line.tx else None
-                self._has_earlier_lines = self._has_earlier_lines or self._lines_behind > 0
-                self._stand_at(line)
-                if line.tx:  # it may not be synced
-                    self.synced_seq -= 1
+        lines: list[TransactionRecord] = []
+        for one in records:
+            if isinstance(one, HeadRecord):
+                self._follow_lines(lines)
+                self._follow_head(one)
+                lines = []
             else:
-                at = self.position
-                version = None if line.deletes else line.version
-                summary = at.summary_after(line.patch) if self.is_session else None
-                self.position = Position(at.seq + 1, version, summary)
-                self.synced_seq = max(self.synced_seq, line.synced_seq)
-                self._lines_behind += 1
-                self._remember({line.tx: line.version})
+                lines.append(one)
+        self._follow_lines(lines)
+
+    def _follow_lines(self, lines: Sequence[TransactionRecord]) -> None:
+        if not lines:
+            return
+        self._prove(taken=True)
+        made = {line.tx: line.version for line in lines}
+        at, last = self.position, lines[-1]
+        version = None if last.deletes else made[last.tx]
+        summary = at.summary_after([line.patch for line in lines]) if self.is_session else None
+        self.position = Position(at.seq + len(lines), version, summary)
+        self.synced_seq = max(self.synced_seq, *[line.synced_seq for line in lines])
+        self._lines_behind += len(lines)
+        self._remember(made)
+
+    def _follow_head(self, head: HeadRecord) -> None:
+        self._prove(head.seq > self.position.seq or head.version == self.position.version)
+        self._names_durable = False
+        self._verified = "unknown"  # who announced this may have been killed since
+        self.recent.update(head.recent)
+        self._unproven = head if head.tx else None
+        self._has_earlier_lines = self._has_earlier_lines or self._lines_behind > 0
+        self._stand_at(head)
+        if head.tx:  # it may not be synced
+            self.synced_seq -= 1
 
     def _prove(self, taken: bool) -> None:  # noqa: FBT001 - a fact, not an option
         """A replacement's id is remembered only once its snapshot is known to have taken effect."""

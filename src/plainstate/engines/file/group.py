@@ -133,7 +133,7 @@ class Staged(Struct, eq=False):
         version = f"{seq}-{self.check:08x}"
         summary = self._foreseen
         if summary is None and author.is_session:
-            summary = before.summary_after(pending.patch)
+            summary = before.summary_after([pending.patch])
         if author.is_public:
             if pending.patch == record.DELETION:
                 line = feed.encode(author.id, "delete", seq, None, tx_id, pending.time)

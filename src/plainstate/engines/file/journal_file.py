@@ -33,9 +33,10 @@ class LineFile(Generic[L]):
         self._path = path
         self._shown = disk.shown(path)
         self._fd = fd
-        self._inode = disk.fs.stat_open(fd).st_ino
+        status = disk.fs.stat_open(fd)
+        self._inode = status.st_ino
+        self._room = status.st_size  # bytes of the file when it was last seen
         self._lines = 0
-        self._room = 0  # bytes of the file when it was last seen
         self.size = 0
         self.check = 0
 
@@ -101,10 +102,8 @@ class LineFile(Generic[L]):
         return 0 if found[len(last) :] in (b"", BLANK) else room - self.size
 
     def read_new(self) -> Journal[L]:
-        """Reads the lines behind those known."""
-        fs = self._disk.fs
-        self._room = fs.stat_open(self._fd).st_size
-        data = fs.read(self._fd, self.size, self._room - self.size)
+        """Reads the lines behind those known, as far as the file was seen to go."""
+        data = self._disk.fs.read(self._fd, self.size, self._room - self.size)
         journal = self._parse(data)
         self.size += journal.size
         self.check = journal.check

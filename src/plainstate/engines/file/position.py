@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from plainstate.core import summary
-from plainstate.core.record import number_in
+from plainstate.core.record import DELETION, number_in
 from plainstate.errors import ConflictError
 from plainstate.types import ABSENT, Commit, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from plainstate.types import DocumentId, Patch
 
 __all__ = ["Position", "check_expected", "duplicate"]
@@ -30,13 +32,16 @@ class Position(Struct, frozen=True):
     version: str | None
     summary: dict[str, Json] | None = None
 
-    def summary_after(self, operations: Patch) -> dict[str, Json] | None:
-        """A session's summary behind one more transaction."""
-        if self.summary is not None:
-            return summary.advance(self.summary, operations)
-        if self.version is None and len(operations) == 1:
-            return summary.summarize(operations[0].get("value"))
-        return None
+    def summary_after(self, patches: Iterable[Patch]) -> dict[str, Json] | None:
+        """A session's summary behind more transactions."""
+        known, absent = self.summary, self.version is None
+        for patch in patches:
+            if known is not None:
+                known = summary.advance(known, patch)
+            elif absent and len(patch) == 1:
+                known = summary.summarize(patch[0].get("value"))
+            absent = patch == DELETION
+        return known
 
 
 def check_expected(document: DocumentId, expected: str | None, current: str | None) -> None:
