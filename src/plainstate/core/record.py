@@ -102,6 +102,10 @@ class HeadRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     extra: dict[str, Json] = field(name="x-", default_factory=dict)
     """The optional keys (`x-…`) of another writer, kept by a fold."""
 
+    def __post_init__(self) -> None:
+        if self.version is not None and self.snapshot is None:
+            raise ValueError("a version without a file is nobody's")
+
     @property
     def moving(self) -> str | None:
         """The other name of a rename that has not come to its end."""
