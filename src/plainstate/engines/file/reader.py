@@ -270,7 +270,7 @@ def seems_edited(disk: Disk, document: DocumentId) -> bool:
 
 
 def has_trace(disk: Disk, document: DocumentId) -> bool:
-    """Whether anything on disk tells that there is, or was, such a document.  Up to three stat(2)."""
+    """Whether anything but the feed tells that there is, or was, such a document."""
     paths = disk.snapshot(document), disk.resting(document), disk.journal(document)
     return any(disk.fs.stat(path) is not None for path in paths)
 
