@@ -34,6 +34,22 @@ def test_markdown_is_kept_byte_for_byte(cli, store_path, text):
     assert cli("cat", "notes/plan.md").stdout.encode() == text.encode()
 
 
+def test_what_is_no_session_is_not_put_among_them(cli):
+    refused = cli("put", "sessions/x.json", code=1, given='{"id": "x"}')
+    assert "sessions/x.json: not a session: " in refused.stderr
+    assert "plainstate import" in refused.stderr
+    cli("show", "sessions/x", code=3)
+    given = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
+    cli("import", "-", given=given)
+    (listed,) = cli("sessions", "--json").stdout.splitlines()
+    name = json.loads(listed)["id"]
+    whole = cli("cat", f"sessions/{name}").stdout
+    cli("put", f"sessions/{name}", given=whole.replace("Hello", "Good day"))
+    assert "Good day" in cli("show", f"sessions/{name}").stdout
+    cli("put", "sessions/note.md", given="# Among sessions, but none")
+    cli("check")
+
+
 def test_the_suffix_says_what_is_put(cli, tmp_path, store_path):
     (tmp_path / "in.md").write_text("# A", encoding="utf-8")
     (tmp_path / "in.json").write_text("[1]", encoding="utf-8")
