@@ -1,6 +1,8 @@
 """`put`, `cat`, `show`, `ls`, `rm`, `mv`, `checkpoint`, `resolve`."""
 
 import json
+import re
+import shlex
 
 import pytest
 
@@ -32,6 +34,14 @@ def test_markdown_is_kept_byte_for_byte(cli, store_path, text):
     cli("put", "notes/plan", "--markdown", given=text)
     assert (store_path / "notes" / "plan.md").read_bytes() == text.encode()
     assert cli("cat", "notes/plan.md").stdout.encode() == text.encode()
+
+
+def test_a_session_by_its_id_alone_is_told_its_document(cli):
+    """The hint can be used as it stands."""
+    cli("import", "-", given='{"id": "s-1", "messages": [{"role": "user", "content": "Hello"}]}')
+    refused = cli("show", "s-1", code=2)
+    (meant,) = re.findall(r"the session of that id is (.*)\.\n", refused.stderr)
+    assert "Hello" in cli("show", *shlex.split(meant)).stdout
 
 
 def test_what_is_no_session_is_not_put_among_them(cli):
