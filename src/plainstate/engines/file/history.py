@@ -387,8 +387,9 @@ def _kept_lines(disk: Disk, document: DocumentId, reading: Reading) -> list[Line
                 belongs_to=getattr(read.records[0], "document", ""),
             )
         head = reading.basis.head
-        not_come = bool(head.moving_from) and reading.snapshot is None
-        return read.records[: history.arrival(read.records, head.time) if not_come else None]
+        if head.moving_from is None or reading.journal or reading.snapshot is not None:
+            return read.records
+        return read.records[: history.arrival(read.records, head.time)]
 
 
 def is_foreign(lines: Sequence[Line], document: DocumentId) -> bool:
