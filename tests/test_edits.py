@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from plainstate import AgentResponse, StateStore, open_store
+from plainstate.engines.file import feed
 from plainstate.errors import EditConflictError, NotFoundError, UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +132,37 @@ def test_a_removed_file_is_not_listed(store: StateStore, tmp_path: Path):
     store.save_json("c", "d", 1, tx_id="t")
     (tmp_path / "c" / "d.json").unlink()
     assert store.list_category("c") == []
+
+
+def test_a_removed_file_that_was_saved_but_once_is_not_listed(store: StateStore, tmp_path: Path):
+    """It has no head: nothing but the change feed tells that it was there."""
+    store.save_json("c", "d", 1)
+    assert store.list_category("c") == ["d"]
+    before = store.changes("latest").cursor
+    (tmp_path / "c" / "d.json").unlink()
+    assert store.list_category("c") == []
+    assert [change.action for change in store.changes(before)] == ["delete"]
+    assert store.check().findings == []
+
+
+def test_a_removed_file_of_which_the_newest_changes_do_not_tell(
+    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(feed, "FEED_SEGMENT_BYTES", 1)
+    store.save_json("c", "d", 1)
+    assert store.list_category("c") == ["d"]
+    scan = store._index._thread
+    assert scan is not None
+    scan.join()
+    for number in range(3):
+        store.save_json("c", "other", number)
+    (tmp_path / "c" / "d.json").unlink()
+    store.list_category("c")
+    again = store._index._thread
+    assert again is not None
+    assert again is not scan
+    again.join()
+    assert store.list_category("c") == ["other"]
 
 
 def test_a_file_put_back_after_a_delete(store: StateStore, tmp_path: Path):

@@ -1,6 +1,8 @@
 """`put`, `cat`, `show`, `ls`, `rm`, `mv`, `checkpoint`, `resolve`."""
 
 import json
+import re
+import shlex
 
 import pytest
 
@@ -32,6 +34,30 @@ def test_markdown_is_kept_byte_for_byte(cli, store_path, text):
     cli("put", "notes/plan", "--markdown", given=text)
     assert (store_path / "notes" / "plan.md").read_bytes() == text.encode()
     assert cli("cat", "notes/plan.md").stdout.encode() == text.encode()
+
+
+def test_a_session_by_its_id_alone_is_told_its_document(cli):
+    """The hint can be used as it stands."""
+    cli("import", "-", given='{"id": "s-1", "messages": [{"role": "user", "content": "Hello"}]}')
+    refused = cli("show", "s-1", code=2)
+    (meant,) = re.findall(r"the session of that id is (.*)\.\n", refused.stderr)
+    assert "Hello" in cli("show", *shlex.split(meant)).stdout
+
+
+def test_what_is_no_session_is_not_put_among_them(cli):
+    refused = cli("put", "sessions/x.json", code=1, given='{"id": "x"}')
+    assert "sessions/x.json: not a session: " in refused.stderr
+    assert "plainstate import" in refused.stderr
+    cli("show", "sessions/x", code=3)
+    given = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
+    cli("import", "-", given=given)
+    (listed,) = cli("sessions", "--json").stdout.splitlines()
+    name = json.loads(listed)["id"]
+    whole = cli("cat", f"sessions/{name}").stdout
+    cli("put", f"sessions/{name}", given=whole.replace("Hello", "Good day"))
+    assert "Good day" in cli("show", f"sessions/{name}").stdout
+    cli("put", "sessions/note.md", given="# Among sessions, but none")
+    cli("check")
 
 
 def test_the_suffix_says_what_is_put(cli, tmp_path, store_path):

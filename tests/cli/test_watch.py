@@ -49,9 +49,11 @@ def test_each_change_is_a_line_at_once(store, watching):
         store.append_user_message("s-1", "Hi", user_id="a\x1b[2Jda")
         line = process.stdout.readline().decode()
         assert line.startswith("20")
-        assert line.endswith("  create  sessions/s-1.json  a\\x1b[2Jda  1 message\n")
+        assert line.endswith("    1  create  sessions/s-1.json  a\\x1b[2Jda  1 message\n")
         store.rename("n", "first", "second")
-        assert process.stdout.readline().endswith(b"delete  n/first.json  moved to n/second\n")
+        assert process.stdout.readline().endswith(
+            b"    2  delete  n/first.json  moved to n/second\n"
+        )
         assert process.stdout.readline().endswith(b"create  n/second.json  moved from n/first\n")
         interrupt(process)
 

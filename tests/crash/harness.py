@@ -337,14 +337,20 @@ class Run:
             if document in state:  # an earlier rename may have failed
                 state[target] = state.pop(document)
 
+        before = self.possible
         self.moving[target] = document
         self.moved_once = None if target in self.seqs else (document, target)
-        self.past.pop(target, None)  # what comes takes its place
-        if self._do(target, move, lambda: self.engine("a").rename(document, target)):
-            del self.moving[target]
-            if not self.options:
-                return
-            self.past[target] = self.past.pop(document, {}) | self.past.get(target, {})
+        if not self._do(target, move, lambda: self.engine("a").rename(document, target)):
+            if self.possible is before:
+                del self.moving[target]
+            else:  # nobody knows whose past it has
+                self.past.pop(target, None)
+            return
+        del self.moving[target]
+        if self.options:
+            there, seq = self.past.pop(target, {}), self.seqs[target]
+            came = {seq: there[seq]} if seq in there else {}
+            self.past[target] = self.past.pop(document, {}) | came  # in place of what was there
 
     def undo(self, document: DocumentId) -> None:
         """Takes the last transaction back."""

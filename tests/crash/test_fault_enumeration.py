@@ -1,11 +1,16 @@
 """One system call fails, for every call; or everything fails from one call on."""
 
 import errno
+from contextlib import closing
+from itertools import islice
 
 import pytest
 import scenarios
-from explore import faults, judge
+from explore import faults, judge, kills
+from harness import same_every_time
 from scenarios import SCENARIOS
+
+from plainstate.testing.faultfs import FaultyFileSystem
 
 CREATING = {"create", "open_lock", "make_folder"}
 WRITING = {"write", "sync", "sync_folder", "rename", "unlink", "truncate"}
@@ -67,6 +72,21 @@ def test_failed_sync_then_power_cut(scenario):
 def test_disk_or_quota_gets_full(scenario, number):
     every_fault(scenario, number, CREATING | {"write", "sync", "rename"}, short=True)
     every_fault(scenario, number, CREATING | {"write"}, short=True, times=1_000)
+
+
+@pytest.mark.parametrize("room", range(10))
+@pytest.mark.parametrize("scenario", [scenarios.appends, scenarios.delete], **ids)
+def test_who_only_reads_beside_a_dead_writer_needs_no_space(scenario, room):
+    """It tidies up as far as it can: everything is read, and closing raises nothing."""
+    for run in islice(kills(scenario), 0, None, 3):
+        with same_every_time():
+            reader = run.open_engine(run.disk.spawn())
+            found = {name: reader.read(name) for name in run.documents}
+            full = FaultyFileSystem(run.disk.spawn())
+            full.fail(errno.ENOSPC, CREATING | {"write"}, at=1 + room, times=1_000)
+            with closing(run.open_engine(full)) as engine:
+                engine.changes(None, limit=50, for_index=True)
+                assert {name: engine.read(name) for name in found} == found
 
 
 @pytest.mark.parametrize("scenario", LONG, **ids)

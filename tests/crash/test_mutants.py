@@ -5,6 +5,7 @@ import scenarios
 from explore import go_on_without_history, judge, kills_then_power_cuts, power_cuts
 from harness import Violation, mute_feed
 from msgspec.structs import replace
+from scenarios import A
 
 import plainstate.engines.file.history as history_module
 import plainstate.engines.file.journal_file as journal_module
@@ -238,6 +239,12 @@ def test_history_of_a_dead_writer_is_trusted(monkeypatch):
 def test_history_stays_under_the_old_name(monkeypatch):
     monkeypatch.setattr(History, "copy", nothing)
     expect_violation(scenarios.history_of_a_renamed_document, "d/e/a at 2 is null")
+
+
+def test_a_copied_past_takes_the_place_of_the_one_before_at_once(monkeypatch):
+    lines = History._lines
+    monkeypatch.setattr(History, "_lines", lambda self: lines(self) if self._document == A else [])
+    expect_violation(scenarios.history_of_a_renamed_document, "d/e/a at 2|is not kept")
 
 
 def test_a_rename_that_was_cut_off_is_not_settled(monkeypatch):

@@ -127,6 +127,67 @@ def test_a_copy_that_was_not_made_costs_the_new_name_nothing():
     assert past(engine, A) == [1, 2, 3]
 
 
+TRASHED = DocumentId(".plainstate/trash/run-1", "a")
+
+
+def used_again() -> Place:
+    """The document is in the trash; its name was used again, and that document deleted."""
+    place = Place()
+    engine = place.open(place.disk)
+    engine.rename(A, TRASHED)
+    engine.replace(A, {"anew": 1})
+    engine.delete(A)
+    engine.close()
+    return place
+
+
+def test_a_restore_that_is_cut_off_takes_no_past_from_the_name():
+    """The name keeps what it had until the document is there; then it has what came."""
+    whole = used_again()
+    before = past(whole.open(whole.disk), A)
+    assert before[:1] == [4]
+    came = set()
+    for call in itertools.count(1):
+        dying = used_again().disk.spawn()
+        engine = whole.open(dying)
+        dying.crash_at(call)
+        done = cut_off(dying, lambda engine=engine: engine.rename(TRASHED, A))
+        for image in dying.images(limit=16):
+            for _ in range(2):  # as a reader finds it, and as a writer leaves it
+                engine = whole.open(image)
+                is_there = engine.read(A) is not None
+                expected = [1, 2, 3, 4] if is_there else before
+                assert past(engine, A)[: len(expected)] == expected
+                engine.lock(A).release()
+            came.add(is_there)
+        if done:
+            break
+    assert came == {True, False}
+
+
+def test_what_a_name_kept_before_goes_when_a_document_came():
+    place = used_again()
+    disk = place.disk.spawn()
+    engine = place.open(disk)
+    engine.rename(TRASHED, A)
+    assert b"anew" not in disk.content(f"{BASE}/.plainstate/history/n/a.jsonl")
+
+
+def test_a_copy_without_its_end_goes_when_the_document_did_not_come():
+    """Edited by hand at rest, so that no step leads from what is kept to the rename."""
+    disk = used_again().disk.spawn()
+    engine = Place().open(disk)
+    before = past(engine, A)
+    fd = disk.open_append(f"{BASE}/{TRASHED}.json")
+    disk.write(fd, b" ")
+    disk.close(fd)
+    failing_rename(disk, "/data/store/n/a.json", PowerCut())
+    assert not cut_off(disk, lambda: engine.rename(TRASHED, A))
+    engine = Place().open(disk.spawn())
+    engine.lock(A).release()
+    assert past(engine, A)[: len(before)] == before
+
+
 def test_a_name_that_got_nothing_is_not_where_the_document_is():
     """The old name is marked, the new one is not yet; then somebody removes the file by hand."""
     place = Place()

@@ -57,7 +57,7 @@ def _check_reader() -> None:
 def _as_text(change: Change) -> str:
     document = change.document
     facts = [
-        f"{render.instant_of(change.time)}  {change.action:6}",
+        f"{render.instant_of(change.time)}  {change.seq:3}  {change.action:6}",
         places.file_of(document.category, document.name, document.kind),
     ]
     if change.moved is not None:

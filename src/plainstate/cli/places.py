@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple, Unpack
 
 from plainstate import errors, open_store
@@ -131,9 +132,10 @@ def parse_doc(text: str, kind: Kind | None = None) -> Place:
     """
     category, slash, name = text.rpartition("/")
     if not slash:
+        session = shlex.quote(f"sessions/{text}")
         raise errors.UsageError(
             f"{text!r} names no document",
-            hint="DOC is CATEGORY/NAME, like notes/plan; for a session, sessions/ID.",
+            hint=f"DOC is CATEGORY/NAME; the session of that id is {session}.",
         )
     if kind is None:
         for meant, suffix in SUFFIXES.items():

@@ -46,7 +46,9 @@ __all__ = [
     "Line",
     "Point",
     "Step",
+    "arrival",
     "encode",
+    "moved",
     "newest_lines",
     "parse",
     "point_of",
@@ -248,6 +250,27 @@ def newest_lines(lines: Sequence[Line], limit: int) -> list[Line]:
     return [start, *lines[first + 1 :]]
 
 
+def moved(lines: Sequence[Line], document: DocumentId, tx_id: str, time: str) -> list[Line]:
+    """The lines as they stand under another name: an absence first, which takes back what that
+    name had before.
+
+    Args:
+        lines: all of them.
+        document: the new name.
+        tx_id: the rename.
+        time: of the new name's head, by which `arrival` finds them.
+    """
+    absence = msgspec.structs.replace(whole(document, Point(0, None), None), tx=tx_id, time=time)
+    start = max((index + 1 for index, line in enumerate(lines) if not line.seq), default=0)
+    return [absence, *(_renamed(line, document) for line in lines[start:])]
+
+
+def arrival(lines: Sequence[Line], time: str) -> int | None:
+    """Where the lines begin that a rename brought, `None` if there are none; see `moved`."""
+    found = (index for index, line in enumerate(lines) if not line.seq and line.time == time)
+    return max(found, default=None)
+
+
 def state_after(lines: Sequence[Line], seq: int) -> State | Literal["unkept"] | None:
     """The state after a transaction; `None` if the document was absent then.
 
@@ -338,6 +361,10 @@ def _counting(lines: Sequence[Line]) -> list[int]:
             found.pop()
         found.append(index)
     return found
+
+
+def _renamed(line: Line, document: DocumentId) -> Line:
+    return line if isinstance(line, Step) else msgspec.structs.replace(line, document=str(document))
 
 
 def _replay(lines: Sequence[Line]) -> Json:

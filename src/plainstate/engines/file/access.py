@@ -56,6 +56,7 @@ class Access:
         doubtful: documents with a commit that the change feed may not know: it was interrupted,
             or the feed could not be written.
         started: the store's own files are there.
+        has_written: it has done more than to look after what others left.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Access:
         self.to_fold: dict[DocumentId, Waiting] = {}
         self.unsynced: set[DocumentId] = set()
         self.doubtful: set[DocumentId] = set()
-        self.started = False
+        self.started = self.has_written = False
         self._lock_file = LockFile(services.disk.fs, f"{services.disk.meta}/lock")
         self.lock_timeout_s = lock_timeout_s
         self._engine = engine
@@ -127,7 +128,8 @@ class Access:
             try:
                 if not entry.lock.try_acquire():
                     return False
-                with self.finishing(entry):
+                visiting = not fresh and document not in self.doubtful
+                with self.finishing(entry, visiting=visiting):
                     if fresh:
                         entry.file.refresh()
                     work(entry.file)
@@ -139,17 +141,20 @@ class Access:
         return True
 
     @contextmanager
-    def finishing(self, entry: Entry) -> Iterator[None]:
+    def finishing(self, entry: Entry, *, visiting: bool = False) -> Iterator[None]:
         """Calls `finish`, whatever happens."""
         failed = True
         try:
             yield
             failed = False
         finally:
-            self.finish(entry, failed=failed)
+            self.finish(entry, failed=failed, visiting=visiting)
 
-    def finish(self, entry: Entry, *, failed: bool = False) -> None:
-        """Notes what there is to do, and lets others write."""
+    def finish(self, entry: Entry, *, failed: bool = False, visiting: bool = False) -> None:
+        """Notes what there is to do, and lets others write.
+
+        With `visiting`, a journal that somebody else has written is not this handle's to fold.
+        """
         file = entry.file
         try:
             if failed:
@@ -158,7 +163,8 @@ class Access:
             if waiting is not None and file.has_journal and not file.untold:
                 waiting.newest = time.monotonic()
             else:
-                self._note(file, failed=failed)
+                self.has_written = self.has_written or not visiting
+                self._note(file, failed=failed or visiting)
         finally:
             entry.lock.release()
 

@@ -24,7 +24,7 @@ from plainstate.engines.file.history import read_at, read_since
 from plainstate.engines.file.housekeeping import Housekeeping
 from plainstate.engines.file.locked import LockedFile
 from plainstate.engines.file.position import check_expected
-from plainstate.engines.file.reader import read_document, seems_edited
+from plainstate.engines.file.reader import has_trace, read_document, seems_edited
 from plainstate.engines.file.reading_on import end_of, read_on
 from plainstate.engines.file.state import Services
 from plainstate.engines.file.turns import Turns, Waiting
@@ -44,7 +44,7 @@ from plainstate.limits import (
     QUIET_FOLD_S,
     SYNC_INTERVAL_S,
 )
-from plainstate.types import LATEST, News, State
+from plainstate.types import ABSENT, LATEST, News, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -153,9 +153,7 @@ class FileEngine:
         self._housekeeping = Housekeeping(
             self._access, self._disk, self._feed, quiet_fold_s, self._mutex, self._hurry
         )
-        self._watching = Watching(
-            self._disk, self._feed.folder, lambda document: self.notice(document, None)
-        )
+        self._watching = Watching(self._disk, self._feed.folder, self._look_at)
         self._background: Background | None = None
         self._pauses_s = quiet_fold_s / 4, sync_interval_s
         self._closed = False
@@ -229,6 +227,15 @@ class FileEngine:
             if known is None and not seems_edited(self._disk, document):
                 return True
             return self._housekeeping.notice(document, known)
+
+    def _look_at(self, document: DocumentId) -> bool:
+        """Looks at a plain file that something happened to; see `Watching`."""
+        with self._errors:
+            if has_trace(self._disk, document):
+                self.notice(document, None)
+                return True
+            known = self._feed.last_version(document)  # nothing else tells that it was there
+        return known is not None and (known == ABSENT or self.notice(document, known))
 
     def measure(self) -> Files:
         self._check_open()

@@ -136,7 +136,7 @@ class Folding(DocumentState):
         # or, cut off, it would look as if somebody had removed the one and made the other by hand
         self._put_resting(msgspec.structs.replace(self._head, moving_to=str(target.id)))
         head = target.await_snapshot(reference, self)
-        self._history.copy(target._history, point_of(self._head), head, tx_id)
+        replaced = self._history.copy(target._history, point_of(self._head), head, tx_id)
         fd = self._disk.fs.open_append(self._disk.snapshot(self.id))
         try:
             self._disk.fs.rename(self._disk.snapshot(self.id), self._disk.snapshot(target.id))
@@ -152,6 +152,8 @@ class Folding(DocumentState):
         self.tell("delete", seq, None, moved=target.id)
         target.tell("create", head.seq, head.version, summary=head.summary, moved=self.id)
         with target._postponing():
+            if replaced:
+                target._history.settle(head, came=True)
             # only now: ids of a document that has not come would be taken for known
             recent = {**target.recent, **self._head.recent}
             target._put_resting(msgspec.structs.replace(head, recent=recent))
@@ -188,7 +190,8 @@ class Folding(DocumentState):
             return head
         settled = msgspec.structs.replace(head, moving_to=None, moving_from=None)
         other = layout.named(head.moving, self.id.kind)
-        if other is not None and self._disk.fs.stat(self._snapshot_path) is None:
+        here = self._disk.fs.stat(self._snapshot_path) is not None
+        if other is not None and not here:
             if not self._is_at(other, head):
                 return head
             self._secure_move(other)
@@ -199,8 +202,8 @@ class Folding(DocumentState):
             if head.moving_to is not None:
                 self._history.forget()
                 self.tell("delete", seq, None, moved=other)
-            elif self._history.came_with(head.seq):
-                self._history.forget()
+        if head.moving_from is not None:
+            self._history.settle(head, came=here)
         self._put_resting(settled)
         return settled
 

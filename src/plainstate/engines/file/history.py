@@ -110,28 +110,48 @@ class History:
         self._catch_up()
         self._append([base])
 
-    def copy(self, target: History, before: Point, head: HeadRecord, tx_id: str) -> None:
-        """Gives the document's new name everything that is kept, in place of what is there.
+    def copy(self, target: History, before: Point, head: HeadRecord, tx_id: str) -> bool:
+        """Gives the document's new name everything that is kept, behind what is there.
+
+        That counts no more, but stays until the document has come; see `settle`.
 
         Args:
             target: the history of the new name.
             before: where the document stands under the old name.
             head: its head under the new one.
             tx_id: the rename.
+
+        Returns:
+            Whether something was there.
         """
         self._catch_up()
         if self._file is None:
-            return
-        lines = [_renamed(line, target._document) for line in self._lines()]
+            return False
+        lines = history.moved(self._lines(), target._document, tx_id, head.time)
         if self._end == before:  # otherwise something is missing between: a later base continues
             lines.append(Step(head.seq, head.version, tx_id, head.time, MOVE))
-        target._write_anew(lines)
+        target._catch_up()
+        there = target._lines()
+        target._write_anew([*there, *lines])
+        return bool(there)
 
-    def came_with(self, seq: int) -> bool:
-        """Whether all that is kept is a copy that a rename with this number has made."""
+    def settle(self, head: HeadRecord, *, came: bool) -> None:
+        """After a rename to this name: of what was there and what it brought, one goes.
+
+        Args:
+            head: the one with which the document was to come.
+            came: whether it did.
+        """
         self._catch_up()
-        last = self._lines()[-1:]
-        return bool(last) and last[0].seq == seq and getattr(last[0], "patch", None) == MOVE
+        lines = self._lines()
+        start = history.arrival(lines, head.time)
+        if start is None:
+            return
+        left = lines[start:] if came else lines[:start]
+        if not left:
+            self.forget()
+        elif len(left) < len(lines):
+            self._write_anew(left)
 
     def forget(self) -> None:
         """Removes everything that is kept."""
@@ -246,7 +266,8 @@ def read_since(disk: Disk, document: DocumentId, seq: int | None) -> list[Transa
     end = reading.basis.seq
     waiting = None if seq is None else _waiting(document, reading, seq)
     if seq is None or waiting is None:
-        found = history.transactions(_past(disk, document, reading, _kept_lines(disk, document)))
+        kept = _kept_lines(disk, document, reading)
+        found = history.transactions(_past(disk, document, reading, kept))
     else:
         found = waiting
     if seq is None:
@@ -284,7 +305,8 @@ def read_at(disk: Disk, document: DocumentId, at: int) -> State | None:
     try:
         state = state_after(_past(disk, document, reading, []), at)
         if state == "unkept":
-            state = state_after(_past(disk, document, reading, _kept_lines(disk, document)), at)
+            kept = _kept_lines(disk, document, reading)
+            state = state_after(_past(disk, document, reading, kept), at)
     except (DamagedError, EditConflictError):
         # what was before an edit that cannot be read is what one looks for then
         state = _before_edit(document, disk, reading, at)
@@ -330,7 +352,7 @@ def _before_edit(
     document: DocumentId, disk: Disk, reading: Reading, at: int
 ) -> State | Literal["unkept"] | None:
     """A state before an edit by hand, if everything up to the edit is kept."""
-    kept = _kept_lines(disk, document)
+    kept = _kept_lines(disk, document, reading)
     lines: list[Line] = [*kept]
     if kept:
         lines += history.steps_behind(point_of(kept[-1]), read_document(disk, document).records)
@@ -339,8 +361,8 @@ def _before_edit(
     return state_after(lines, at)
 
 
-def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:
-    """The lines of the history file; a torn end is left out.
+def _kept_lines(disk: Disk, document: DocumentId, reading: Reading) -> list[Line]:
+    """The lines of the history file, but for a torn end and those of a rename that did not come.
 
     Raises:
         DamagedError: a line is damaged, or the file belongs to another document.
@@ -364,7 +386,10 @@ def _kept_lines(disk: Disk, document: DocumentId) -> list[Line]:
                 line=1,
                 belongs_to=getattr(read.records[0], "document", ""),
             )
-        return read.records
+        head = reading.basis.head
+        if head.moving_from is None or reading.journal or reading.snapshot is not None:
+            return read.records
+        return read.records[: history.arrival(read.records, head.time)]
 
 
 def is_foreign(lines: Sequence[Line], document: DocumentId) -> bool:
@@ -378,10 +403,6 @@ def is_foreign(lines: Sequence[Line], document: DocumentId) -> bool:
 
 def _timed(line: Line, now: str) -> Line:
     return line if line.time else msgspec.structs.replace(line, time=now)
-
-
-def _renamed(line: Line, document: DocumentId) -> Line:
-    return line if isinstance(line, Step) else msgspec.structs.replace(line, document=str(document))
 
 
 def history_path(disk: Disk, document: DocumentId) -> str:

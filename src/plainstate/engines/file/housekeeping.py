@@ -116,9 +116,11 @@ class Housekeeping:
         try:
             self.fold_all(list(self._access.to_fold))
         finally:
-            self._feed.flush()
+            if self._access.has_written:  # else it is others' commits that cannot be told
+                self._feed.flush()
             self.clear_doubts()
-        self.bury_dead()
+        with suppress(OSError):  # others' work, which goes on being there for the next one
+            self.bury_dead()
         for temp in list(self._disk.litter):
             self._disk.discard(temp)
         return not self._access.doubtful and not self._disk.litter

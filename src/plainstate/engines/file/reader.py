@@ -35,6 +35,7 @@ __all__ = [
     "check_records",
     "digest_of",
     "empty_head",
+    "has_trace",
     "read_document",
     "read_resting",
     "seems_edited",
@@ -266,6 +267,12 @@ def seems_edited(disk: Disk, document: DocumentId) -> bool:
     return (None if named is None else named.stamp) != (
         None if status is None else stamp_of(status)
     )
+
+
+def has_trace(disk: Disk, document: DocumentId) -> bool:
+    """Whether anything but the feed tells that there is, or was, such a document."""
+    paths = disk.snapshot(document), disk.resting(document), disk.journal(document)
+    return any(disk.fs.stat(path) is not None for path in paths)
 
 
 def check_records(records: Sequence[Record], document: DocumentId, path: str) -> None:

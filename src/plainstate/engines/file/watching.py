@@ -40,12 +40,11 @@ class Watching:
     Args:
         disk: the store.
         feed_folder: where the change feed lies.
-        notice: looks at a document whose plain file may have been changed by hand.
+        notice: looks at a document whose plain file may have been changed by hand; tells whether
+            the feed tells of that then.
     """
 
-    def __init__(
-        self, disk: Disk, feed_folder: str, notice: Callable[[DocumentId], object]
-    ) -> None:
+    def __init__(self, disk: Disk, feed_folder: str, notice: Callable[[DocumentId], bool]) -> None:
         self._disk = disk
         self._feed_folder = feed_folder
         self._notice = notice
@@ -169,10 +168,9 @@ class Watching:
 
     def _look_at(self, document: DocumentId) -> bool:
         try:
-            self._notice(document)
+            return self._notice(document)
         except (OSError, PlainstateError):
             return False  # the others' notices are not lost with it
-        return True
 
     def _documents(self, notices: Notices) -> list[DocumentId]:
         """The documents whose plain files are among the notices."""
