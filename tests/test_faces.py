@@ -329,17 +329,19 @@ def test_what_a_batch_that_failed_has_acknowledged_is_synced_soon(tmp_path: Path
     engine = FileEngine(
         str(tmp_path), fs=Noting(), durability="periodic", sync_interval_s=0.01, quiet_fold_s=3600
     )
-    document = DocumentId("c", "a")
-    engine.append(document, _growing, durability="os")
-    append = Append(document, _growing, None, None)
+    documents = [DocumentId("c", name) for name in ("a", "b")]
+    for document in documents:
+        engine.append(document, _growing, durability="os")
+    appends = [Append(document, _growing, None, None) for document in documents]
     synced.clear()
     with pytest.raises(MemoryError):
-        engine.append_together([append], run_and_fail)
-    assert append.outcome().seq == 2
+        engine.append_together(appends, run_and_fail)
+    assert [append.outcome().seq for append in appends] == [2, 2]
+    journals = {str(tmp_path / "c" / f"{name}.jsonl") for name in ("a", "b")}
     deadline = time.monotonic() + 10
-    while not synced and time.monotonic() < deadline:
+    while set(synced) != journals and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert set(synced) == {str(tmp_path / "c" / "a.jsonl")}
+    assert set(synced) == journals
     engine.close()
 
 

@@ -282,25 +282,40 @@ class FileEngine:
         durability: Durability | None = None,
     ) -> Commit:
         self._check_open()
-        durability = durability or self._durability
-        pending = Pending(change, tx_id, expected, durability == "commit")
-        access = self._access
         try:
-            if not access.started:
-                access.start()
-            entry = access.entries.borrow(document)
-            try:
-                self._turns.commit(entry, pending)
-                if durability == "periodic":
-                    self._sync_soon(document)
-            finally:
-                access.entries.give_back(entry)
-            return pending.outcome()
+            return self._commit(document, change, tx_id, expected, durability).outcome()
         except OSError as error:
             self._errors.place(error)
 
+    def _commit(
+        self,
+        document: DocumentId,
+        change: PatchMaker,
+        tx_id: str | None,
+        expected: str | None,
+        durability: Durability | None,
+        *,
+        wait: bool = True,
+    ) -> Pending:
+        durability = durability or self._durability
+        pending = Pending(change, tx_id, expected, durability == "commit")
+        access = self._access
+        if not access.started:
+            access.start()
+        entry = access.entries.borrow(document)
+        try:
+            self._turns.commit(entry, pending, wait=wait)
+            if durability == "periodic":
+                self._sync_soon(document)
+        finally:
+            access.entries.give_back(entry)
+        return pending
+
     def append_together(self, appends: Sequence[Append], run_all: RunAll) -> None:
         self._check_open()
+        if len(appends) == 1:
+            self._append_alone(appends[0])
+            return
         access = self._access
         waiting: dict[DocumentId, Waiting] = {}
         pendings: list[Pending] = []
@@ -325,6 +340,14 @@ class FileEngine:
         finally:
             for document in waiting.values():
                 access.entries.give_back(document.entry)
+
+    def _append_alone(self, one: Append) -> None:
+        with self._errors:
+            pending = self._commit(
+                one.document, one.change, one.tx_id, None, one.durability, wait=False
+            )
+        if pending.settled:
+            one.outcome = partial(self._outcome, pending)
 
     def _sync_soon(self, document: DocumentId) -> None:
         """Notes a document whose lines are to be synced, before anybody may forget its entry."""

@@ -65,9 +65,12 @@ class Turns:
         self._feed = feed
         self._mutex = mutex
 
-    def commit(self, entry: Entry, pending: Pending) -> None:
-        """Commits `pending`, together with all that wait for the same document."""
-        if not (entry.lock.try_acquire() or self._wait_for_turn(entry, pending)):
+    def commit(self, entry: Entry, pending: Pending, *, wait: bool = True) -> None:
+        """Commits `pending`, together with all that wait for the same document.
+
+        Without `wait` nothing is done while somebody else is writing it.
+        """
+        if not (entry.lock.try_acquire() or (wait and self._wait_for_turn(entry, pending))):
             return
         failed = True
         try:
