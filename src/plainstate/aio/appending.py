@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from itertools import groupby
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plainstate.aio.submitting import submit
@@ -220,9 +219,8 @@ def _work(queue: SimpleQueue[_Call | None], owner: weakref.ref[Appender]) -> Non
     with ThreadPoolExecutor(_SYNCERS - 1, "plainstate-sync") as pool:
         while True:
             calls = [queue.get()]
-            with suppress(Empty):
-                while calls[-1] is not None and len(calls) < _TOGETHER:
-                    calls.append(queue.get_nowait())
+            while calls[-1] is not None and len(calls) < _TOGETHER and not queue.empty():
+                calls.append(queue.get())  # nobody else takes from it
             appender = owner()
             if appender is not None:  # a task that waits for its call keeps it
                 claimed = [call for call in calls if call is not None and call.claim()]
@@ -264,9 +262,12 @@ def _take(call: _Call, outcome: Callable[[], Commit]) -> None:
 
 
 def _tell_loops(calls: Sequence[_Call]) -> None:
-    for loop, group in groupby(calls, lambda call: call.loop):
+    loops: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+    for call in calls:
+        loops.setdefault(call.loop, []).append(call)
+    for loop, told in loops.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell, list(group))
+            loop.call_soon_threadsafe(_tell, told)
 
 
 def _tell(calls: Sequence[_Call]) -> None:
