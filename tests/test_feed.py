@@ -3,7 +3,10 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections import defaultdict
 from contextlib import closing, suppress
 from pathlib import Path
@@ -182,6 +185,46 @@ def test_who_asks_again_at_the_end_opens_nothing(tmp_path, monkeypatch):
         opened.clear()
         engine.changes(cursor, limit=7, durable=True)  # it was not asked for before
         assert opened
+
+
+KILLED = """
+import os, sys
+from plainstate import StateStore
+from plainstate.engines.file.feed import Feed
+
+Feed.tell = lambda *_: os._exit(9)
+StateStore(sys.argv[1]).save_json("c", "x", 1)
+"""
+
+
+def test_who_is_alone_looks_for_killed_writers_only_where_another_came(tmp_path, monkeypatch):
+    listed: list[str] = []
+    list_folder = PosixFileSystem.list_folder
+
+    def watched(fs: PosixFileSystem, path: str):
+        listed.append(path)
+        return list_folder(fs, path)
+
+    with closing(open_engine(tmp_path)) as engine:
+        engine.append(Y, adding("1"))
+        cursor = engine.changes(None, limit=7).cursor
+        writers = tmp_path / ".plainstate" / "writers"
+        monkeypatch.setattr(PosixFileSystem, "list_folder", watched)
+        soon = time.time() + 60
+        os.utime(writers, (soon, soon))
+        for _ in range(2):  # while the folder's time may stay what it is, it is read each time
+            listed.clear()
+            engine.changes(cursor, limit=7)
+            assert str(writers) in listed
+        os.utime(writers, (1, 1))
+        engine.changes(cursor, limit=7)
+        listed.clear()
+        engine.changes(cursor, limit=7)
+        assert listed == []
+        killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+        assert killed.returncode == 9
+        assert [change.document for change in engine.changes(cursor, limit=7)] == [X]
+        assert str(writers) in listed
 
 
 @pytest.mark.usefixtures("_tiny")

@@ -76,15 +76,17 @@ class Database:
     Attributes:
         path: its file, `None` in memory.
         cursor: how far it knows the feed, as far as this handle has seen.
+        complete_at: a cursor at which every scan that was demanded was done.
         has_words: whether this SQLite can search.
     """
 
     def __init__(self, path: str | None) -> None:
         self.path = path
+        self.complete_at: str | None = ""
         self._closed = False
         self._inode = 0
         self._write_lock = threading.RLock()
-        with _translated():
+        with _TRANSLATED:
             if path is None:
                 self._writer = self._reader = _connect(":memory:")
                 self._read_lock = self._write_lock
@@ -129,7 +131,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """One state of the index, whatever others write meanwhile."""
-        with self._read_lock, _translated():
+        with self._read_lock, _TRANSLATED:
             self._check_open()
             if self._reader.in_transaction:  # in memory, inside `writing`
                 yield self._reader
@@ -143,7 +145,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: whole or not at all."""
-        with self._write_lock, _translated():
+        with self._write_lock, _TRANSLATED:
             self._check_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -255,7 +257,7 @@ def _create(folder: str) -> str | None:
     new = f"{folder}/{_PREFIX}{_make_id()}{_NEW}"
     os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        with _translated():
+        with _TRANSLATED:
             connection = _connect(new)
             try:
                 connection.execute("PRAGMA synchronous = OFF")  # it is disposable
@@ -339,12 +341,15 @@ def _add_words(connection: sqlite3.Connection) -> bool:
     return True
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
+class _Translated:
     """Gives every error of SQLite a meaning."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, sqlite3.DatabaseError):
+            return
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _BUSY:
             raise StorageError(
@@ -356,3 +361,6 @@ def _translated() -> Iterator[None]:
         if code in _NO_PLACE:
             raise UnusableError(str(error)) from error
         raise BrokenError(str(error)) from error
+
+
+_TRANSLATED: Final = _Translated()

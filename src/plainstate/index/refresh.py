@@ -69,7 +69,8 @@ class Refresh:
     def freshen(self, database: Database) -> None:
         """Afterwards the rows are as new as the last commit that was acknowledged before."""
         self.catch_up(database)
-        while not is_complete(database):
+        # where it was complete it stays so until the feed tells more: that may demand a scan
+        while database.complete_at != database.cursor and not is_complete(database):
             self.scan(database, only_if_demanded=True)
             self.catch_up(database)
 
@@ -281,7 +282,11 @@ class Refresh:
 def is_complete(database: Database) -> bool:
     """Whether the rows can answer: every scan that was demanded is done."""
     with database.reading() as connection:
-        (complete,) = connection.execute("SELECT scanned >= demanded FROM feed").fetchone()
+        complete, cursor = connection.execute(
+            "SELECT scanned >= demanded, cursor FROM feed"
+        ).fetchone()
+    if complete:
+        database.complete_at = cursor
     return bool(complete)
 
 

@@ -136,6 +136,9 @@ class _Machine(Struct):
         change = _NameChange(added, removed, folders)
         change.apply(self.names)
         self.changes.append(change)
+        for folder in folders & self.names.keys():
+            inode = self.names[folder]
+            inode.mtime = inode.durable_mtime = self.clock
 
 
 class CrashFileSystem:

@@ -6,11 +6,12 @@ import sys
 import time
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plainstate.core.record import number_in
 from plainstate.engines.file import layout, writers
 from plainstate.engines.file.access import Access, Waiting
+from plainstate.engines.file.disk import stamp_of
 from plainstate.engines.file.side_by_side import side_by_side
 from plainstate.errors import (
     DamagedError,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from plainstate.types import DocumentId
 
 __all__ = ["Housekeeping"]
+
+_CLOCK_TICK_NS: Final = 100_000_000
+"""The kernel's clock for the times of files is never so far behind."""
 
 
 class Housekeeping:
@@ -63,6 +67,7 @@ class Housekeeping:
         self._mutex = mutex
         self._hurry = hurry
         self._left: dict[str, list[DocumentId]] = {}
+        self._alone: tuple[int, int, int] | None = None
 
     def run(self) -> None:
         """Syncs what is due, folds what is quiet or old; called in the background."""
@@ -170,9 +175,28 @@ class Housekeeping:
 
     def _tell_for_dead(self) -> None:
         own = self._access.writer_id
+        if self._is_alone(own):
+            return
         with closing(writers.dead_writers(self._disk, only_named=True, own=own)) as groups:
             for dead in groups:
                 self._tell_for(dead)
+
+    def _is_alone(self, own: str) -> bool:
+        """Whether nobody else has an entry among the writers: then nobody can have been killed.
+
+        Cost: one stat(2) where no entry came or went since the last look.
+        """
+        folder = f"{self._disk.meta}/writers"
+        status = self._disk.fs.stat(folder)
+        if status is None:
+            return True
+        stamp, seen = stamp_of(status), time.time_ns()
+        if stamp == self._alone:
+            return True
+        alone = all(name == own for name, _ in self._disk.fs.list_folder(folder))
+        # an entry that comes right now may leave the folder the time that it has
+        self._alone = stamp if alone and seen - status.st_mtime_ns > _CLOCK_TICK_NS else None
+        return alone
 
     def _fold_what_is_told(self) -> None:
         untold = {document for left in self._left.values() for document in left}
