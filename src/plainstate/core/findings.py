@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from plainstate.types import DocumentId, Finding, Severity
 
 __all__ = ["CODES", "Sort", "finding", "in_order"]
 
 
-class Sort(NamedTuple):
+class Sort(Struct, frozen=True):
     """What all findings of one code have in common.
 
     Attributes:

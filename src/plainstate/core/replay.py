@@ -6,7 +6,10 @@ reader sees".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
 
 from plainstate.core import carry, codec, patch
 from plainstate.core.record import HeadRecord, TransactionRecord
@@ -19,8 +22,6 @@ from plainstate.errors import (
 from plainstate.limits import MAX_NESTING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from plainstate.core.record import Record, SnapshotRef
     from plainstate.types import Json
 
@@ -41,7 +42,7 @@ class Snapshot(Protocol):
         """Its decoded content, the caller's own copy."""
 
 
-class Basis(NamedTuple):
+class Basis(Struct, frozen=True):
     """Where a document's state comes from.
 
     Attributes:

@@ -13,7 +13,7 @@ from msgspec import structs
 from plainstate.core import times
 from plainstate.core.ids import IdMaker, numbered_ids
 from plainstate.engines.base import Capabilities
-from plainstate.engines.file import layout, measuring
+from plainstate.engines.file import layout
 from plainstate.engines.file.access import Access
 from plainstate.engines.file.background import Background
 from plainstate.engines.file.disk import Disk, Errors
@@ -238,9 +238,11 @@ class FileEngine:
         return known is not None and (known == ABSENT or self.notice(document, known))
 
     def measure(self) -> Files:
+        from plainstate.engines.file.measuring import measure  # rarely needed
+
         self._check_open()
         with self._errors:
-            return measuring.measure(self._disk)
+            return measure(self._disk)
 
     def check(
         self,

@@ -247,7 +247,8 @@ class Folding(DocumentState):
             raise AssertionError("transactions wait in a journal")
         if take == "file":
             self._quarantine(self._journal.read_all())
-            self._fold(reading._replace(basis=basis._replace(waiting=())), None)
+            taken = msgspec.structs.replace(basis, waiting=())
+            self._fold(msgspec.structs.replace(reading, basis=taken), None)
             return commit
         try:
             value = overrule(basis, reading.snapshot)
@@ -259,7 +260,8 @@ class Folding(DocumentState):
         if reading.snapshot is not None:
             self._quarantine(reading.snapshot.data())
         version = basis.version or f"{basis.seq}-{digest_of(self._encode(value))[:8]}"
-        self._fold(reading._replace(basis=basis._replace(version=version)), value)
+        taken = msgspec.structs.replace(basis, version=version)
+        self._fold(msgspec.structs.replace(reading, basis=taken), value)
         return msgspec.structs.replace(commit, version=version)
 
     def _fold(

@@ -6,8 +6,11 @@ again: the pair counts only if neither file was replaced meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from plainstate.core import codec
 from plainstate.core.digest import blake2b
@@ -24,7 +27,7 @@ from plainstate.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from plainstate.engines.file.disk import Disk, File
     from plainstate.types import DocumentId, Json, Kind
@@ -131,7 +134,7 @@ class FileSnapshot:
             ) from error
 
 
-class Reading(NamedTuple):
+class Reading(Struct, frozen=True):
     """A document as the disk holds it.
 
     Attributes:
