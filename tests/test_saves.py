@@ -1,6 +1,7 @@
 """What whole saves and folds ask of the disk, in which order, and what a failing disk leaves."""
 
 import errno
+import hashlib
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plainstate import StateStore
+from plainstate.core import feed
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.side_by_side import side_by_side
@@ -62,6 +64,36 @@ def test_the_disk_is_at_the_file_and_its_announcement_before_either_is_waited_fo
     begun = ["write", "begin_sync"] * 2
     told = ["write"]  # to the change feed
     assert fs.noted == [*begun, "sync", "sync", "rename", "sync_folder", *told]
+
+
+def test_behind_the_last_sync_there_is_one_line_to_write(monkeypatch: pytest.MonkeyPatch):
+    fs = Noting()
+    engine = begin(fs, A)
+    made: list[int] = []
+
+    def noting(*args: object, **more: object) -> bytes:
+        made.append(len(fs.noted))
+        return encode(*args, **more)
+
+    encode = feed.encode
+    monkeypatch.setattr(feed, "encode", noting)
+    engine.replace(A, {"n": 2})
+    (behind,) = made
+    assert fs.noted[:behind] == ["write", "begin_sync"]  # the disk is at the file
+
+
+@pytest.mark.parametrize("count_pieces", [1, 2])
+def test_the_digest_is_that_of_the_whole_file(tmp_path: Path, count_pieces: int):
+    tree = ["x" * 1000] * 100 ** (count_pieces - 1)
+    with StateStore(tmp_path) as store:
+        for number in (1, 2):
+            commit = store.save_json("c", "a", tree)
+            data = (tmp_path / "c/a.json").read_bytes()
+            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            assert commit.version == f"{number}-{digest[:8]}"
+        assert json.loads(data) == store.load_json("c", "a") == tree
+        assert data.endswith(b"]\n")
+        assert store.save_markdown("c", "b", "x").version == store.read("c", "b").version
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["of the file", "of its announcement"])

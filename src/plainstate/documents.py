@@ -138,8 +138,9 @@ class DocumentMethods:
             {'steps': ['read', 'write']}
         """
         document = document_id(category, name, "json")
+        tree, text = convert.to_tree_and_text(value)
         return self._engine.replace(
-            document, convert.to_tree(value), tx_id=_tx_id(tx_id), expected=_version(if_version)
+            document, tree, text=text, tx_id=_tx_id(tx_id), expected=_version(if_version)
         )
 
     @overload
@@ -380,7 +381,9 @@ def document_id(category: str, name: str, kind: Kind) -> DocumentId:
         raise InvalidNameError(
             f"unknown kind {kind!r}", hint="Use 'json' or 'markdown'.", name=str(kind)
         )
-    return DocumentId(names.check_category(category), names.check_name(name), kind)
+    plain = type(category) is str
+    check = names.check_plain_category if plain else names.check_category
+    return DocumentId(check(category), names.check_name(name), kind)
 
 
 def with_past(engine: Engine, category: str, name: str, kind: Kind | None) -> DocumentId:

@@ -337,3 +337,20 @@ def test_pretty_form_is_the_ancestors() -> None:
         '{\n  "id": "s",\n  "messages": [\n    {\n      "n": 1,\n      "x": null\n    }\n  ],\n'
         '  "metadata": {},\n  "empty": [],\n  "é": "\\u0001"\n}\n'
     )
+
+
+@given(TREES)
+def test_the_text_that_comes_with_a_checked_tree_is_the_trees(tree: Any) -> None:
+    for value in (tree, [tree, (tree,)], {Color.RED: tree}):
+        made, text = codec.check_and_encode(value)
+        assert same(made, codec.check(value))
+        assert text == codec.encode(made)
+
+
+def test_a_long_text_is_shown_without_being_copied_for_its_newline() -> None:
+    tree = ["x" * 1000] * 100
+    *parts, end = codec.pretty_pieces(codec.encode(tree))
+    assert end == b"\n"
+    assert b"".join(parts).decode() == json.dumps(tree, indent=2)
+    assert codec.encode_pretty(tree) == b"".join([*parts, end])
+    assert len(codec.pretty_pieces(b"[1]")) == 1  # a short one is one write

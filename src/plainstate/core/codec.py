@@ -19,19 +19,21 @@ from plainstate.limits import MAX_INTEGER_DIGITS, MAX_NESTING
 from plainstate.types import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     _Convert = Callable[[object], object] | None
 
 __all__ = [
     "RefusedError",
     "check",
+    "check_and_encode",
     "copy",
     "decode",
     "encode",
     "encode_pretty",
     "is_too_deep",
     "not_json",
+    "pretty_pieces",
     "too_deep",
 ]
 
@@ -39,6 +41,7 @@ __all__ = [
 _INTEGER_BOUND: Final = 10**MAX_INTEGER_DIGITS
 _NEGATIVE_BOUND: Final = -(10 ** (MAX_INTEGER_DIGITS - 1))
 _BOM: Final = b"\xef\xbb\xbf"
+_LONG: Final = 16 * 1024
 
 _decoder: Final = msgspec.json.Decoder()
 _encoder: Final = msgspec.json.Encoder()
@@ -76,14 +79,20 @@ def check(
         Traceback (most recent call last):
         plainstate.errors.InvalidValueError: nan is not JSON, at /scores/1
     """
-    if type(value) is dict or type(value) is list:
-        made_anew = _made_anew(value, MAX_NESTING - depth)
-        if made_anew is not None:
-            return made_anew
-    try:
-        return _copy(value, MAX_NESTING - depth, convert)
-    except RefusedError as refused:
-        raise refused.at_its_place() from None
+    return _checked(value, MAX_NESTING - depth, convert)[0]
+
+
+def check_and_encode(
+    value: object, *, convert: Callable[[object], object] | None = None
+) -> tuple[Json, bytes]:
+    """`check`, then `encode`, for what the first one costs.
+
+    Example:
+        >>> check_and_encode({"tags": ("a", "b")})
+        ({'tags': ['a', 'b']}, b'{"tags":["a","b"]}')
+    """
+    tree, text = _checked(value, MAX_NESTING, convert)
+    return tree, encode(tree) if text is None else text
 
 
 def encode(tree: Json) -> bytes:
@@ -112,7 +121,17 @@ def encode_pretty(tree: Json) -> bytes:
         >>> encode_pretty({"a": [1], "b": {}})
         b'{\n  "a": [\n    1\n  ],\n  "b": {}\n}\n'
     """
-    return msgspec.json.format(_encoder.encode(tree), indent=2) + b"\n"
+    return b"".join(pretty_pieces(encode(tree)))
+
+
+def pretty_pieces(text: bytes) -> Sequence[bytes]:
+    """What `encode_pretty` writes, of a tree that `encode` wrote, in pieces.
+
+    A long text is not copied for the sake of its newline: freeing so much at once has the
+    allocator give memory back to the system, and taking it again costs as much as encoding.
+    """
+    shown = msgspec.json.format(text, indent=2)
+    return (shown, b"\n") if len(shown) > _LONG else (shown + b"\n",)
 
 
 def decode(data: bytes) -> Json:
@@ -138,22 +157,34 @@ def decode(data: bytes) -> Json:
         raise too_deep().at_its_place() from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(data, error) from None
-    # Each level takes two bytes, so a short text cannot be too deep.
-    if len(data) > 2 * MAX_NESTING and is_too_deep(tree):
+    if _opens(data, MAX_NESTING) and is_too_deep(tree):
         raise too_deep().at_its_place()
     return tree
 
 
-def _made_anew(value: Json, room: int) -> Json | None:
-    """A copy by way of JSON, if nothing is lost on the way: several times faster than `_copy`.
+def _opens(text: bytes, levels: int) -> bool:
+    """Whether a text may open more levels than these, as one with few brackets cannot."""
+    return len(text) > _LONG or text.count(b"[") + text.count(b"{") > levels
 
+
+def _checked(value: Json, room: int, convert: _Convert) -> tuple[Json, bytes | None]:
+    """A checked copy, and its text where that was made on the way.
+
+    The copy comes by way of JSON, if nothing is lost there: several times faster than `_copy`.
     What msgspec writes leniently (NaN, keys that are numbers, dates, …) does not come back equal.
     """
+    if type(value) is dict or type(value) is list:
+        try:
+            text = _encoder.encode(value)
+            made = _decoder.decode(text)
+            if made == value and room > 0 and not (_opens(text, room) and is_too_deep(made, room)):
+                return made, text
+        except Exception:  # noqa: BLE001, S110 - whatever it is, `_copy` says it with its place
+            pass
     try:
-        made = _decoder.decode(_encoder.encode(value))
-        return made if made == value and room > 0 and not is_too_deep(made, room) else None
-    except Exception:  # noqa: BLE001 - whatever it is, `_copy` says it with its place
-        return None
+        return _copy(value, room, convert), None
+    except RefusedError as refused:
+        raise refused.at_its_place() from None
 
 
 def copy(tree: Json) -> Json:

@@ -21,7 +21,7 @@ from plainstate.types import Json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["from_tree", "to_tree"]
+__all__ = ["from_tree", "to_tree", "to_tree_and_text"]
 
 T = TypeVar("T")
 
@@ -62,6 +62,11 @@ def to_tree(value: object, *, depth: int = 0) -> Json:
         {'at': [{'x': 1, 'y': 2}]}
     """
     return codec.check(value, depth=depth, convert=_simplify)
+
+
+def to_tree_and_text(value: object) -> tuple[Json, bytes]:
+    """The same, with the tree as `codec.encode` writes it."""
+    return codec.check_and_encode(value, convert=_simplify)
 
 
 def from_tree(tree: Json, target: type[T]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -322,9 +321,6 @@ def _document(text: str, kind: Kind) -> DocumentId:
     """
     category, _, name = text.rpartition("/")
     try:
-        return DocumentId(_check_category(category), names.check_name(name), kind)
+        return DocumentId(names.check_plain_category(category), names.check_name(name), kind)
     except InvalidNameError as error:
         raise msgspec.ValidationError(error.message) from error
-
-
-_check_category = lru_cache(maxsize=64)(names.check_category)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import product
 from typing import Final, NoReturn
 
@@ -36,7 +37,13 @@ from plainstate.limits import (
 )
 from plainstate.types import Durability
 
-__all__ = ["check_category", "check_durability", "check_name", "check_tx_id"]
+__all__ = [
+    "check_category",
+    "check_durability",
+    "check_name",
+    "check_plain_category",
+    "check_tx_id",
+]
 
 _NONCHARACTERS: Final = r"\ufdd0-\ufdef" + "".join(
     rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17)
@@ -134,6 +141,10 @@ def check_category(category: str) -> str:
         )
     _check_length(what, category, MAX_CATEGORY_BYTES)
     return category
+
+
+check_plain_category = lru_cache(maxsize=64)(check_category)
+"""The same for what is nothing but `str`: most calls are about the same few."""
 
 
 def check_tx_id(tx_id: str) -> str:

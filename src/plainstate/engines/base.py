@@ -235,10 +235,14 @@ class Engine(Protocol):
         document: DocumentId,
         value: Json,
         *,
+        text: bytes | None = None,
         tx_id: str | None = None,
         expected: str | None = None,
     ) -> Commit:
-        """Makes `value` the document, creating it where it is absent."""
+        """Makes `value` the document, creating it where it is absent.
+
+        `text` is `value` as compact JSON, where the caller has it anyway.
+        """
 
     def delete(
         self,

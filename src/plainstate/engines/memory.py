@@ -128,6 +128,7 @@ class MemoryEngine:
         document: DocumentId,
         value: Json,
         *,
+        text: bytes | None = None,  # noqa: ARG002 - for those who write files
         tx_id: str | None = None,
         expected: str | None = None,
     ) -> Commit:

@@ -195,6 +195,8 @@ class PosixFileSystem:
         return open_notifier()
 
     def _open_file(self, path: str, flags: int) -> int:
+        if flags & os.O_EXCL:  # it is made just now
+            return self._at(path, lambda name, folder: _open(name, flags, folder))
         return self._at(path, lambda name, folder: _regular(_open(name, flags, folder), path))
 
     def _open_folder(self, path: str) -> int:

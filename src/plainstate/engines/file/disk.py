@@ -244,7 +244,7 @@ class Disk:
             written += self.fs.write(fd, memoryview(data)[written:], offset + written)
         return written
 
-    def begin_temp(self, folder: str, data: bytes) -> Temp:
+    def begin_temp(self, folder: str, *pieces: bytes) -> Temp:
         """Writes a new file under a temporary name, and has the disk begin to make it durable.
 
         Then call `end_temp`, or `drop_temp`.
@@ -252,10 +252,11 @@ class Disk:
         path = f"{folder}/{self._temp_prefix}{next(self._temps)}"
         fd = self.fs.open_append(path, create=True)
         try:
-            self.write_all(fd, data)
+            for piece in pieces:
+                self.write_all(fd, piece)
             temp = Temp(path, stamp_of(self.fs.stat_open(fd)), fd)
             with suppress(OSError):  # it is a hint
-                self.fs.begin_sync(fd, 0, len(data))
+                self.fs.begin_sync(fd, 0, temp.stamp[0])
         except BaseException:
             self.fs.close(fd)
             self.discard(path)

@@ -366,12 +366,13 @@ class FileEngine:
         document: DocumentId,
         value: Json,
         *,
+        text: bytes | None = None,
         tx_id: str | None = None,
         expected: str | None = None,
     ) -> Commit:
         self._check_open()
         with self._errors, self._access.writing(document) as file:
-            return file.replace(value, tx_id=tx_id, expected=expected)
+            return file.replace(value, text=text, tx_id=tx_id, expected=expected)
 
     def delete(
         self,

@@ -25,7 +25,7 @@ from plainstate.engines.file.reader import (
     read_resting,
     unknown_outcome,
 )
-from plainstate.engines.file.state import DocumentState, reference_to
+from plainstate.engines.file.state import DocumentState, reference_to, remember
 from plainstate.errors import (
     AlreadyExistsError,
     DamagedError,
@@ -71,15 +71,17 @@ class Folding(DocumentState):
         self._fold(reading, self._replay(reading), rest=rest)
         return True
 
-    def replace(self, value: Json, *, tx_id: str | None, expected: str | None) -> Commit:
+    def replace(
+        self, value: Json, *, text: bytes | None, tx_id: str | None, expected: str | None
+    ) -> Commit:
         """Makes `value` the document's snapshot."""
         done = self.committed_before(tx_id, expected)
         if done is not None:
             return done
         if self._edited_at_rest:
             self._replay(self._read())  # what cannot be read is not overwritten: `DamagedError`
-        data = self._encode(value)
-        self.check_size(len(data))
+        data = self._encode(value, text)
+        self.check_size(sum(map(len, data)))
         kept = self._history.wanted
         if kept:
             self._keep_current()
@@ -88,12 +90,14 @@ class Folding(DocumentState):
         folder = self._disk.folder(self.id)
         if self._journal is None:  # else it is there, and was made durable before its files
             self._disk.make_folder(self.id.category)
-        temp = self._disk.begin_temp(folder, data)
-        reference = SnapshotRef(digest_of(data), temp.stamp)
+        temp = self._disk.begin_temp(folder, *data)
+        # all that can be made ready is made while the disk writes
+        reference = SnapshotRef(digest_of(*data), temp.stamp)
         seq = self.position.seq + 1
         version = f"{seq}-{reference.digest[:8]}"
         used_id = tx_id or self._services.make_tx_id()
         head = self._make_head(seq, version, reference, value, used_id)
+        remember(head.recent, {used_id: version})
         # a new file without a head counts as put there by hand: same number, same version
         unannounced = (
             not tx_id
@@ -104,11 +108,13 @@ class Folding(DocumentState):
         )
         outgrown = self._lines_behind > 0
         action = action_of(existed=self.position.version is not None, exists=True)
+        told = self._line_to_tell(action, seq, version, used_id, head.summary)
+        segment = self._services.feed.look()
         self.untold = True
         self._install(temp, None if unannounced else head)
-        self.tell(action, seq, version, used_id, summary=head.summary)
+        self._tell(told, segment)
         self._remember({used_id: version})
-        self._stand_at(msgspec.structs.replace(head, recent=dict(self.recent)))
+        self._stand_at(head)
         self._verified = temp.stamp
         self._edited_at_rest = False
         if kept:
@@ -259,7 +265,7 @@ class Folding(DocumentState):
             ) from error
         if reading.snapshot is not None:
             self._quarantine(reading.snapshot.data())
-        version = basis.version or f"{basis.seq}-{digest_of(self._encode(value))[:8]}"
+        version = basis.version or f"{basis.seq}-{digest_of(*self._encode(value))[:8]}"
         taken = msgspec.structs.replace(basis, version=version)
         self._fold(msgspec.structs.replace(reading, basis=taken), value)
         return msgspec.structs.replace(commit, version=version)
@@ -275,8 +281,8 @@ class Folding(DocumentState):
             if reading.snapshot is not None:
                 reading.snapshot.let_go()  # or a fold would take a third more memory
             data = self._encode(value)
-            temp = self._disk.begin_temp(self._disk.folder(self.id), data)
-            reference: SnapshotRef | None = SnapshotRef(digest_of(data), temp.stamp)
+            temp = self._disk.begin_temp(self._disk.folder(self.id), *data)
+            reference: SnapshotRef | None = SnapshotRef(digest_of(*data), temp.stamp)
             head = self._make_head(basis.seq, basis.version, reference, value)
             try:
                 self._install(temp, head, replacing=reading.snapshot)

@@ -60,7 +60,7 @@ class LockedFile:
     def replace(self, value: Json, tx_id: str | None = None) -> Commit:
         with self._guarded():
             self._file.settle()
-            return self._file.replace(value, tx_id=tx_id, expected=None)
+            return self._file.replace(value, text=None, tx_id=tx_id, expected=None)
 
     def delete(self, tx_id: str | None = None) -> Commit | None:
         with self._guarded():

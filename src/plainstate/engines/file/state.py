@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from plainstate.types import Action, Commit, DocumentId, Json
 
-__all__ = ["DocumentState", "Services", "reference_to", "stamp_or_absent"]
+__all__ = ["DocumentState", "Services", "reference_to", "remember", "stamp_or_absent"]
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -179,10 +179,7 @@ class DocumentState:
 
     def _remember(self, made: dict[str, str]) -> None:
         """Notes transaction ids, each with the version it made; forgets the oldest."""
-        recent = self.recent
-        recent.update(made)
-        while len(recent) > RECENT_TX_IDS:
-            del recent[next(iter(recent))]
+        remember(self.recent, made)
 
     def _read(self) -> Reading:
         return read_document(self._disk, self.id)
@@ -275,20 +272,28 @@ class DocumentState:
         moved: DocumentId | None = None,
     ) -> None:
         """Adds a line to the change feed; the commit is durable and the lock still held (F-1)."""
+        moved = moved if moved is not None and is_public(moved) else None
+        line = self._line_to_tell(action, seq, version, tx_id, summary, moved)
+        self._tell(line)
+
+    def _line_to_tell(
+        self,
+        action: Action,
+        seq: int,
+        version: str | None,
+        tx_id: str,
+        summary: dict[str, Json] | None,
+        moved: DocumentId | None = None,
+    ) -> bytes:
+        """The line for the change feed; empty where nobody is told of this document."""
         if not self.is_public:
-            self.untold = False
-            return
-        line = feed.encode(
-            self.id,
-            action,
-            seq,
-            version,
-            tx_id,
-            self._services.now(),
-            summary=summary,
-            moved=moved if moved is not None and is_public(moved) else None,
-        )
-        self.untold = not self._services.feed.tell([line])
+            return b""
+        now = self._services.now()
+        return feed.encode(self.id, action, seq, version, tx_id, now, summary=summary, moved=moved)
+
+    def _tell(self, line: bytes, open_segment: int = 0) -> None:
+        """See `Feed.tell`."""
+        self.untold = bool(line) and not self._services.feed.tell([line], open_segment)
 
     def _make_head(
         self,
@@ -312,13 +317,21 @@ class DocumentState:
             extra=self._head.extra,
         )
 
-    def _encode(self, value: Json) -> bytes:
+    def _encode(self, value: Json, text: bytes | None = None) -> Sequence[bytes]:
+        """The bytes of a snapshot, in pieces; `text` as in `Engine.replace`."""
         if self.id.kind == "markdown":
-            return str(value).encode("utf-8")
-        return codec.encode_pretty(value)
+            return (str(value).encode("utf-8"),)
+        return codec.pretty_pieces(codec.encode(value) if text is None else text)
 
     def _quarantine(self, data: bytes) -> None:
         self._disk.quarantine(self.id, data, self._services.make_id)
+
+
+def remember(recent: dict[str, str | None], made: dict[str, str]) -> None:
+    """Adds transaction ids, each with the version it made; forgets the oldest."""
+    recent.update(made)
+    while len(recent) > RECENT_TX_IDS:
+        del recent[next(iter(recent))]
 
 
 def reference_to(snapshot: FileSnapshot | None) -> SnapshotRef | None:
