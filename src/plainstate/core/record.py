@@ -13,6 +13,7 @@ torn tail is, stand in `docs/format/journal.md`.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -71,6 +72,7 @@ DELETION: Final[Patch] = [{"op": "remove", "path": ""}]
 """The patch that deletes the whole document."""
 
 _SUM_LENGTH: Final = len(',"sum":"00000000"}')
+_SUM: Final = re.compile(rb',"sum":"[0-9a-f]{8}"}\n')
 _HEAD_PREFIX: Final = b'{"plainstate":'
 _MAX_NUMBER_DIGITS: Final = 18
 _HOLE: Final = BLANK * 512
@@ -153,6 +155,7 @@ class _TransactionLine(Struct):
 
 _encode = msgspec.json.Encoder().encode
 _decode_head = reader(msgspec.json.Decoder(HeadRecord).decode)
+_decode_heads = reader(msgspec.json.Decoder(HeadRecord).decode_lines)
 _decode_transaction = reader(msgspec.json.Decoder(TransactionRecord).decode)
 _decode_transactions = reader(msgspec.json.Decoder(TransactionRecord).decode_lines)
 _decode_object = reader(msgspec.json.Decoder(dict[str, Any]).decode)
@@ -308,24 +311,26 @@ def parse_lines(
 def _intact(data: bytes, check: int) -> tuple[int, int, int]:
     """How far lines continue each other: bytes, lines, and the `sum` of the last one."""
     view = memoryview(data)
-    start = number = 0
+    start = 0
     while (end := data.find(b"\n", start)) >= 0:
-        expected = crc32(view[start : end - _SUM_LENGTH], check)
-        if data[end - _SUM_LENGTH : end] != b',"sum":"%08x"}' % expected:
+        body = end - _SUM_LENGTH
+        expected = crc32(view[start:body], check)
+        if data[body:end] != b',"sum":"%08x"}' % expected:
             break
         check = expected
         start = end + 1
-        number += 1
-    return start, number, check
+    return start, data.count(b"\n", 0, start), check
 
 
 def _decode_lines(data: bytes, path: str, line_number: int) -> list[Record]:
     """Records of whole, intact lines."""
-    first = data.index(b"\n") + 1 if data.startswith(_HEAD_PREFIX) else 0
+    end = 0
+    while data.startswith(_HEAD_PREFIX, end):
+        end = data.index(b"\n", end) + 1
     wrong = msgspec.ValidationError, msgspec.DecodeError
-    with suppress(*wrong):  # the usual journal: a head at most at its beginning
-        records: list[Record] = [_head(data[: first - 1])] if first else []
-        return records + _decode_transactions(memoryview(data)[first:])
+    with suppress(*wrong):  # the usual journal: heads at its beginning only
+        records: list[Record] = list(_decode_heads(_SUM.sub(b"}\n", data[:end])))
+        return records + _decode_transactions(memoryview(data)[end:])
     lines = lines_of(data)
     try:
         return [

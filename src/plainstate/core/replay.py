@@ -70,7 +70,9 @@ def find_basis(records: Sequence[Record], snapshot: Snapshot | None) -> Basis:
         records: the journal's, or the resting head alone; the first is a head.
         snapshot: the file, `None` if there is none.
     """
-    last = max(i for i, record in enumerate(records) if isinstance(record, HeadRecord))
+    last = len(records) - 1
+    while not isinstance(records[last], HeadRecord):  # the first one is
+        last -= 1
     head = _head(records[last])
     behind = _transactions(records[last:])
     if _matches(head.snapshot, snapshot):
