@@ -16,6 +16,7 @@ import pytest
 from plainstate import StateStore
 from plainstate.core import feed
 from plainstate.engines.file.engine import FileEngine
+from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.side_by_side import side_by_side
 from plainstate.errors import LockTimeoutError, StorageError, UsageError
@@ -28,7 +29,7 @@ from plainstate.types import DocumentId, Head, Patch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-A = DocumentId("c", "a")
+A, B = DocumentId("c", "a"), DocumentId("c", "b")
 WAITING = {"write", "begin_sync", "sync", "sync_folder", "rename", "unlink"}
 
 
@@ -66,20 +67,37 @@ def test_the_disk_is_at_the_file_and_its_announcement_before_either_is_waited_fo
     assert fs.noted == [*begun, "sync", "sync", "rename", "sync_folder", *told]
 
 
-def test_behind_the_last_sync_there_is_one_line_to_write(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("how", ["replaced", "begun"])
+def test_the_feeds_line_is_ready_before_the_disk_is(how: str, monkeypatch: pytest.MonkeyPatch):
     fs = Noting()
     engine = begin(fs, A)
-    made: list[int] = []
+    engine.append(B, adding_all)  # the folder is known
+    fs.noted.clear()
+    ready: list[list[str]] = []
 
     def noting(*args: object, **more: object) -> bytes:
-        made.append(len(fs.noted))
+        ready.append(fs.noted[-2:])
         return encode(*args, **more)
 
     encode = feed.encode
     monkeypatch.setattr(feed, "encode", noting)
-    engine.replace(A, {"n": 2})
-    (behind,) = made
-    assert fs.noted[:behind] == ["write", "begin_sync"]  # the disk is at the file
+    if how == "replaced":
+        engine.replace(A, {"n": 2})
+    else:
+        engine.append(DocumentId("c", "new"), adding_all)
+    assert ready == [["write", "begin_sync"]]  # the disk is at the file
+
+
+def adding_all(_: Head) -> Patch:
+    return [{"op": "add", "path": "", "value": {}}]
+
+
+def test_a_document_is_taken_into_use_without_a_look_at_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    engine = begin(Noting(), A)
+    monkeypatch.setattr(Entries, "documents", property(lambda _: pytest.fail("looked")))
+    engine.append(B, adding_all)
 
 
 @pytest.mark.parametrize("count_pieces", [1, 2])

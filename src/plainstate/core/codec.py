@@ -79,7 +79,8 @@ def check(
         Traceback (most recent call last):
         plainstate.errors.InvalidValueError: nan is not JSON, at /scores/1
     """
-    return _checked(value, MAX_NESTING - depth, convert)[0]
+    made_anew = _made_anew(value, MAX_NESTING - depth)
+    return made_anew[0] if made_anew else _walked(value, MAX_NESTING - depth, convert)
 
 
 def check_and_encode(
@@ -91,8 +92,11 @@ def check_and_encode(
         >>> check_and_encode({"tags": ("a", "b")})
         ({'tags': ['a', 'b']}, b'{"tags":["a","b"]}')
     """
-    tree, text = _checked(value, MAX_NESTING, convert)
-    return tree, encode(tree) if text is None else text
+    made_anew = _made_anew(value, MAX_NESTING)
+    if made_anew:
+        return made_anew
+    tree = _walked(value, MAX_NESTING, convert)
+    return tree, encode(tree)
 
 
 def encode(tree: Json) -> bytes:
@@ -167,22 +171,26 @@ def _opens(text: bytes, levels: int) -> bool:
     return len(text) > _LONG or text.count(b"[") + text.count(b"{") > levels
 
 
-def _checked(value: Json, room: int, convert: _Convert) -> tuple[Json, bytes | None]:
-    """A checked copy, and its text where that was made on the way.
+def _made_anew(value: Json, room: int) -> tuple[Json, bytes] | None:
+    """A copy by way of JSON, and its text, if nothing is lost on the way.
 
-    The copy comes by way of JSON, if nothing is lost there: several times faster than `_copy`.
-    What msgspec writes leniently (NaN, keys that are numbers, dates, …) does not come back equal.
+    That is several times faster than `_copy`.  What msgspec writes leniently (NaN, keys that are
+    numbers, dates, …) does not come back equal.
     """
-    if type(value) is dict or type(value) is list:
-        try:
-            text = _encoder.encode(value)
-            made = _decoder.decode(text)
-            if made == value and room > 0 and not (_opens(text, room) and is_too_deep(made, room)):
-                return made, text
-        except Exception:  # noqa: BLE001, S110 - whatever it is, `_copy` says it with its place
-            pass
+    if type(value) is not dict and type(value) is not list:
+        return None
     try:
-        return _copy(value, room, convert), None
+        text = _encoder.encode(value)
+        made = _decoder.decode(text)
+        fits = made == value and room > 0 and not (_opens(text, room) and is_too_deep(made, room))
+    except Exception:  # noqa: BLE001 - whatever it is, `_copy` says it with its place
+        return None
+    return (made, text) if fits else None
+
+
+def _walked(value: Json, room: int, convert: _Convert) -> Json:
+    try:
+        return _copy(value, room, convert)
     except RefusedError as refused:
         raise refused.at_its_place() from None
 

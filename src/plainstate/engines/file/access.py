@@ -190,4 +190,4 @@ class Access:
     def _register(self, document: DocumentId) -> None:
         """Notes, before its first commit, that this handle writes a document (F-4, H-7)."""
         if self._registration is not None and document.category not in SYSTEM_CATEGORIES:
-            self._registration.note(document, {*self.entries.documents, *self.doubtful})
+            self._registration.note(document, lambda: {*self.entries.documents, *self.doubtful})

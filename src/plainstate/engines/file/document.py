@@ -23,7 +23,7 @@ from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.position import Position
-from plainstate.engines.file.reader import check_records, read_resting
+from plainstate.engines.file.reader import check_records, empty_head, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.engines.file.untold import untold
 from plainstate.errors import OutcomeUnknownError
@@ -140,8 +140,8 @@ class FileDocument(Folding):
             data = b"".join(staged.lines)
             try:
                 if journal is None:
-                    staged.prepare()
-                    self._create(data, staged.check, len(staged.lines), sync=staged.sync)
+                    lines, prepare = len(staged.lines), staged.prepare
+                    self._create(data, staged.check, lines, sync=staged.sync, meanwhile=prepare)
                 else:
                     journal.write(data, sync=staged.sync)
                     staged.size = len(data)
@@ -335,7 +335,10 @@ class FileDocument(Folding):
         return read.records
 
     def _adopt_resting(self) -> None:
-        head = self.settle_move(read_resting(self._disk, self.id))
+        # most often it is new: then a look is less than an attempt to open what is not there
+        known = self._disk.fs.stat(self._disk.resting(self.id)) is not None
+        head = read_resting(self._disk, self.id) if known else empty_head(self.id)
+        head = self.settle_move(head)
         snapshot = self._snapshot()
         basis = find_basis([head], snapshot)
         self.recent = dict(head.recent)

@@ -13,6 +13,8 @@ from plainstate.engines.file.reader import unknown_outcome
 from plainstate.limits import BLANK_BYTES, BLANK_UNIT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plainstate.engines.file.disk import Disk
 
 __all__ = ["JournalFile", "LineFile"]
@@ -60,12 +62,16 @@ class LineFile(Generic[L]):
         lines: int,
         *,
         sync: bool,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Self:
-        """Creates a file with its first lines."""
+        """Creates a file with its first lines; `meanwhile` is called while they are written."""
         file = cls(disk, path, disk.fs.open_write(path, create=True))
         folder = path.rpartition("/")[0]
         try:
-            file.append(data, check, lines, sync=sync)
+            file.write(data, sync=sync)
+            if meanwhile is not None:
+                meanwhile()
+            file.confirm(len(data), check, lines, sync=sync)
             disk.fs.sync_folder(folder)  # always: who syncs a later line counts on the name
         except BaseException as error:
             file.close()

@@ -195,14 +195,24 @@ class DocumentState:
         if not self._names_durable:
             self.sync_folder()
 
-    def _create(self, data: bytes, check: int, lines: int, *, sync: bool) -> None:
-        """Creates the journal with its first lines."""
+    def _create(
+        self,
+        data: bytes,
+        check: int,
+        lines: int,
+        *,
+        sync: bool,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
+        """Creates the journal with its first lines; arguments as in `LineFile.create`."""
         try:
             self._disk.make_folder(self.id.category)
             self._keep_at_rest()
             path = self._disk.journal(self.id)
             data = record.encode_head(self._head, previous=0)[0] + data
-            self._journal = JournalFile.create(self._disk, path, data, check, lines + 1, sync=sync)
+            self._journal = JournalFile.create(
+                self._disk, path, data, check, lines + 1, sync=sync, meanwhile=meanwhile
+            )
             self._names_durable = self.has_journal = True
         except OutcomeUnknownError:
             self._suspect = True

@@ -17,7 +17,7 @@ from plainstate.engines.file.layout import named
 from plainstate.limits import WRITER_LIST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Generator, Iterable
+    from collections.abc import Callable, Collection, Container, Generator, Iterable
 
     from plainstate.engines.file.disk import Disk
     from plainstate.types import DocumentId
@@ -49,7 +49,7 @@ class Registration:
             disk.fs.close(self._fd)  # or the next attempt would wait for this very lock
             raise
 
-    def note(self, document: DocumentId, others: Iterable[DocumentId]) -> None:
+    def note(self, document: DocumentId, others: Callable[[], Iterable[DocumentId]]) -> None:
         """Adds a document to the entry, before it is written; not synced: it is for kills.
 
         Where that fails, the write goes on: what a killed writer did not tell is then found
@@ -57,13 +57,13 @@ class Registration:
 
         Args:
             document: which.
-            others: all else that is in use: a list that became long begins anew with them.
+            others: tells all else that is in use: a list that became long begins anew with them.
         """
         lines = self._unwritten + _line(document)
         self._unwritten = b"\n" + lines  # a part may be written, and must not spoil the next line
         with suppress(OSError):  # a full disk must let one delete; the next note takes it along
             if self._size + len(lines) > WRITER_LIST_BYTES:
-                self._begin_anew(others)
+                self._begin_anew(others())
             self._disk.write_all(self._fd, lines)
             self._size += len(lines)
             self._unwritten = b""
