@@ -15,7 +15,7 @@ from plainstate.core.pointer import resolve
 from plainstate.core.summary import appended
 from plainstate.errors import ConflictError, InvalidValueError, NotFoundError, OwnershipError
 from plainstate.messages import next_time, refuse
-from plainstate.session import AGENTS, USERS, Session, last_turn
+from plainstate.session import AGENTS, USERS, Session, last_turn, new_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def _begun(
             hint="Create it with get_or_create_session, or pass user_id= to create it here.",
             document=f"sessions/{session_id}",
         )
-    tree = Session.with_id(user_id, session_id).to_tree()
+    tree = new_tree(user_id, session_id)
     _add_all(tree, messages)
     return tree
 

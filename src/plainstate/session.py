@@ -48,6 +48,7 @@ __all__ = [
     "SessionSummary",
     "check_user",
     "last_turn",
+    "new_tree",
 ]
 
 _SHOWN = (
@@ -168,19 +169,7 @@ class Session:
             InvalidNameError: the id is not a valid name.
             InvalidValueError: the user id is not text.
         """
-        owner = check_user(user_id)
-        now = times.of_clock(time.time_ns())
-        return cls(
-            {
-                "id": str(names.check_name(session_id)),
-                "user_id": owner,
-                USERS: [],
-                AGENTS: [],
-                "created_at": now,
-                "updated_at": now,
-                "metadata": {},
-            }
-        )
+        return cls(new_tree(user_id, session_id))
 
     # --- what it holds ---
 
@@ -431,6 +420,21 @@ class Session:
     def __repr__(self) -> str:
         counts = f"{len(self._tree[USERS])} + {len(self._tree[AGENTS])} messages"
         return f"<Session {self.id!s} of {self.user_id}: {counts}>"
+
+
+def new_tree(user_id: str, session_id: str) -> dict[str, Json]:
+    """The JSON tree of a new session; errors as `Session.with_id`."""
+    owner = check_user(user_id)
+    now = times.of_clock(time.time_ns())
+    return {
+        "id": str(names.check_name(session_id)),
+        "user_id": owner,
+        USERS: [],
+        AGENTS: [],
+        "created_at": now,
+        "updated_at": now,
+        "metadata": {},
+    }
 
 
 def check_user(user_id: str) -> str:

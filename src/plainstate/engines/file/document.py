@@ -23,7 +23,7 @@ from plainstate.engines.file.folding import Folding
 from plainstate.engines.file.group import MovedError, Pending, Staged
 from plainstate.engines.file.journal_file import JournalFile
 from plainstate.engines.file.position import Position
-from plainstate.engines.file.reader import check_records, empty_head, read_resting
+from plainstate.engines.file.reader import check_records, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.engines.file.untold import untold
 from plainstate.errors import OutcomeUnknownError
@@ -335,10 +335,7 @@ class FileDocument(Folding):
         return read.records
 
     def _adopt_resting(self) -> None:
-        # most often it is new: then a look is less than an attempt to open what is not there
-        known = self._disk.fs.stat(self._disk.resting(self.id)) is not None
-        head = read_resting(self._disk, self.id) if known else empty_head(self.id)
-        head = self.settle_move(head)
+        head = self.settle_move(read_resting(self._disk, self.id))
         snapshot = self._snapshot()
         basis = find_basis([head], snapshot)
         self.recent = dict(head.recent)
