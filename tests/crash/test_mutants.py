@@ -135,8 +135,9 @@ def test_delete_removes_files_before_its_line_is_written(monkeypatch):
 
 
 def test_new_journal_without_sync_of_its_folder(monkeypatch):
-    def create(disk, path, data, check, lines, *, sync):
+    def create(disk, path, data, check, lines, *, sync, meanwhile):
         file = JournalFile(disk, path, disk.fs.open_append(path, create=True))
+        meanwhile()
         file.append(data, check, lines, sync=sync)
         return file
 
