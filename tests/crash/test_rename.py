@@ -266,3 +266,24 @@ def untold(engine: FileEngine, document: DocumentId) -> None:
     engine._feed.tell = lambda *_: (_ for _ in ()).throw(PowerCut())
     with suppress(PowerCut):
         engine.append(document, put("untold"))
+
+
+def test_what_a_name_kept_stays_until_the_document_that_came_is_durable():
+    """One process is killed in a restore, another one settles the name, then the power fails."""
+    whole = used_again()
+    before = past(whole.open(whole.disk), A)
+    for call in itertools.count(1):
+        place = used_again()
+        settling, dying = place.disk.spawn(), place.disk.spawn()
+        settler = place.open(settling)
+        settler.replace(OTHER, 1)
+        engine = place.open(dying)
+        dying.crash_at(call)
+        done = cut_off(dying, lambda engine=engine: engine.rename(TRASHED, A))
+        settler.lock(A).release()
+        for image in settling.images(limit=16):
+            engine = place.open(image)
+            expected = before if engine.read(A) is None else [1, 2, 3, 4]
+            assert past(engine, A)[: len(expected)] == expected, call
+        if done:
+            break
