@@ -450,8 +450,10 @@ class Folding(DocumentState):
 
     def write_head(self, seq: int, version: str | None, value: Json) -> None:
         """Writes the head of a document at rest anew, whose own is lost."""
-        self.recent = {}
-        self._put_resting(self._make_head(seq, version, reference_to(self._snapshot()), value))
+        reference = reference_to(self._snapshot())
+        if version is None or reference is not None:  # else it was removed by hand just now
+            self.recent = {}
+            self._put_resting(self._make_head(seq, version, reference, value))
 
     def _put_resting(self, head: HeadRecord) -> None:
         folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)
