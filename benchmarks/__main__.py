@@ -50,7 +50,7 @@ def main() -> int:
     elif asked.command == "report":
         print("\n".join(report.write(results.read(asked.results))))
     elif asked.command == "show":
-        print("\n\n".join(report.sections(results.read(asked.results)).values()))
+        print("\n\n".join(report.measured(results.read(asked.results))))
     else:
         return run_all(asked)
     return 0

@@ -28,7 +28,33 @@ PLOTTED = {
     "load": ("load",),
     "listing": ("listing",),
 }
+NOT_MEASURED = "Not measured in this run."
 LENGTHS = (100, 1_000, 10_000, 100_000)
+GLANCE = (  # work, table, plainstate's row
+    ("append to a session of 10,000 messages", "append at 10,000", "plainstate"),
+    ("the first message of a new session", "new session", "plainstate"),
+    ("an append, of 64 tasks at once", "64 tasks at once", "plainstate"),
+    ("an append, of 4 processes at once", "4 processes, own sessions", "plainstate"),
+    ("the same, all on the same sessions", "4 processes, shared sessions", "plainstate"),
+    ("load 10,000 messages", "load 10,000", "plainstate, new handle"),
+    ("save a JSON document of 1 KB", "save 1 KB", "plainstate"),
+    ("list the newest 50 of 100,000 sessions", "newest 50 of 100,000", "plainstate"),
+    ("the same, as a process of its own", "newest 50 of 100,000, new process", "plainstate"),
+    ("search them for a rare word", "search, rare word, 100,000", "plainstate"),
+    ("search them for a common word", "search, common word, 100,000", "plainstate"),
+    (
+        "one of 1,000 new sessions, opened to closed",
+        "create sessions, opened to closed",
+        "plainstate",
+    ),
+)
+BESIDE = {
+    "bare calls": "limit",
+    "SQLite by hand": "sqlite_full",
+    "OpenAI `SQLiteSession`": "openai",
+    "LangGraph `SqliteStore`": "langgraph_store",
+    "rewriting the file": "ancestor_fsync",
+}
 
 
 def write(results: Results) -> list[str]:
@@ -51,13 +77,33 @@ def sections(results: Results) -> dict[str, str]:
     """Text by the name of its marker."""
     plotted = drawings(results)
     drawn = {name: [one for one in names if one in plotted] for name, names in PLOTTED.items()}
-    found = {"machine": machine(results), "bars": bars(results)}
+    found = {"glance": glance(results), "machine": machine(results), "bars": bars(results)}
     for workload in WORKLOADS:
         part = results.parts.get(workload)
         parts = [f"![{name}](performance/{name}.svg)" for name in drawn.get(workload, ())]
-        parts += tables(part) if part else ["Not measured in this run."]
+        parts += tables(part) if part else [NOT_MEASURED]
         found[workload] = "\n\n".join(parts)
     return found
+
+
+def measured(results: Results) -> Iterator[str]:
+    """What a run has measured, for a terminal."""
+    for name, text in sections(results).items():
+        if name == "bars":
+            yield "\n".join(line for line in text.splitlines() if "not measured" not in line)
+        elif text != NOT_MEASURED:
+            yield text
+
+
+def glance(results: Results) -> str:
+    """The medians that most people ask for, of every store where there are such rounds."""
+    lines = [_line(["", "plainstate", *BESIDE]), _line(["---"] * (len(BESIDE) + 2))]
+    for work, table, row in GLANCE:
+        timing = results.timing(table + EVERY) or results.timing(table)
+        if timing and row in timing.rows:
+            figures = [timing.rows.get(name) for name in (row, *BESIDE.values())]
+            lines.append(_line([work, *(seconds(one.median) if one else "" for one in figures)]))
+    return "\n".join(lines)
 
 
 def machine(results: Results) -> str:
