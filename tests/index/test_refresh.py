@@ -166,6 +166,27 @@ def test_what_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
         assert listed(store)[0][1] == "bob"
 
 
+def test_an_end_that_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
+    """Who ends it may not come to tell: a power cut takes what is not synced."""
+    store, told = told_store(folder)
+    with store:
+        commit = store.append_user_message("a", "1", user_id="ada")
+        store.reindex()
+        told.tell = lambda _: ChangePage([], at)  # nobody has told yet
+        at = store._index._open().cursor
+        store.delete_session("a")
+        told.settles = False
+        refresh = store._index._refresh()
+        refresh.scan(store._index._open())
+        refresh.scan(store._index._open())
+        assert told.noticed == [("a", commit.version)] * 2
+        told.settles = True
+        refresh.scan(store._index._open())
+        refresh.scan(store._index._open())
+        assert told.noticed == [("a", commit.version)] * 3
+        assert listed(store) == []
+
+
 def test_a_commit_during_a_scan_is_no_edit(folder: Path):
     store, told = told_store(folder)
     with store:

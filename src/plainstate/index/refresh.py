@@ -248,6 +248,8 @@ class Refresh:
                 row, one = now.get(document), seen_before
                 if row is None and document not in before and cursor != start:
                     one = self.look(document)  # the feed may have told of its end meanwhile
+                if one.is_absent and document in untold:
+                    continue  # whoever ends it tells in a moment; if not, the next scan sees it
                 if row == before.get(document) or not _differs(row, one):
                     _take_in(connection, document, row, one, stamps[document])
                     if document in untold:
