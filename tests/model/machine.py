@@ -346,6 +346,8 @@ class Machine(RuleBasedStateMachine):
         reply = self.run(store, call, [lambda model: model.rename(source, target)])
         if reply is CUT:
             return
+        if source in self.edited:  # the ids come along
+            self.edited.add(target)
         self.model.doc(target).learn(reply.seq)
         assert reply.seq == self.model.doc(target).seq
         for document, other in ((source, target), (target, source)):
