@@ -50,7 +50,7 @@ class DocumentMethods:
             name: file name without suffix.
             text: the whole text.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe: the same id is committed once.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
 
         Raises:
             ConflictError: `if_version` is not current.
@@ -121,7 +121,7 @@ class DocumentMethods:
             name: file name without suffix.
             value: plain JSON, or a dataclass, attrs, msgspec or pydantic object.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
 
         Raises:
             InvalidValueError: it is not exact JSON (NaN, a lone surrogate, …).
@@ -208,7 +208,7 @@ class DocumentMethods:
             name: file name without suffix.
             ops: the operations, e.g. `[{"op": "replace", "path": "/done", "value": True}]`.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             durability: as the store's, for this call.
 
         Raises:

@@ -123,7 +123,7 @@ class HistoryMethods:
             kind: which document; needed only where there are both.
             to: the state to go back to, a number or version; the one before the last transaction,
                 if left out.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             if_version: refuse unless this is the current version.
 
         Raises:
