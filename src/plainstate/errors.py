@@ -173,7 +173,7 @@ class InvalidUrlError(PlainstateError, ValueError):
 
 
 class InvalidCursorError(PlainstateError, ValueError):
-    """A cursor was not given out by this store.
+    """A text is no cursor.
 
     Attributes:
         cursor: the refused text.
