@@ -331,7 +331,8 @@ class DocumentMethods:
             name: file name without suffix.
             take: "file": the edited file counts, and the waiting transactions are set aside;
                 "journal": they are applied to the edited file, as far as they still fit, and
-                overrule it; the edited file is set aside.
+                overrule it; the edited file is set aside.  Where the file is gone they have
+                nothing to apply to: only "file" is left.
             kind: which document; needed only where there are both.
 
         What is set aside lies in `.plainstate/quarantine/`.
@@ -339,6 +340,7 @@ class DocumentMethods:
         Raises:
             NotFoundError: there is no document.
             UsageError: there is nothing to resolve.
+            EditConflictError: the file is gone, and `take="journal"`.
         """
         if take not in ("file", "journal"):
             raise UsageError(f"cannot take {take!r}", hint="take='file' or take='journal'.")

@@ -381,7 +381,7 @@ def _kept_lines(disk: Disk, document: DocumentId, reading: Reading) -> list[Line
         if is_foreign(read.records, document):
             raise ForeignJournalError(
                 f"{disk.shown(path)} is the history of another document than {document}",
-                hint="Remove it, or move it back beside its document's name.",
+                hint="Move it back; or let `plainstate repair` set it aside.",
                 path=disk.shown(path),
                 line=1,
                 belongs_to=getattr(read.records[0], "document", ""),
