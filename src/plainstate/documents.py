@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import Durability, Head, Json, Kind, Patch, PatchMaker, Side, State
 
-__all__ = ["DocumentMethods", "document_id", "with_past"]
+__all__ = ["DocumentMethods", "document_id", "no_document", "with_past"]
 
 T = TypeVar("T")
 
@@ -308,7 +308,7 @@ class DocumentMethods:
         place = category if new_category is None else new_category
         target = document_id(place, new_name, "json")
         if document is None:
-            raise _not_found(category, name)
+            raise no_document(category, name)
         moved = DocumentId(target.category, target.name, document.kind)
         return self._engine.rename(document, moved)
 
@@ -346,7 +346,7 @@ class DocumentMethods:
             raise UsageError(f"cannot take {take!r}", hint="take='file' or take='journal'.")
         document = self._the_one(category, name, kind)
         if document is None:
-            raise _not_found(category, name)
+            raise no_document(category, name)
         with self._engine.lock(document) as locked:
             return locked.resolve(take)
 
@@ -424,7 +424,8 @@ def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
     return change
 
 
-def _not_found(category: str, name: str) -> NotFoundError:
+def no_document(category: str, name: str) -> NotFoundError:
+    """The error for a document that is not there."""
     return NotFoundError(
         f"no document {category}/{name}",
         hint="See list_category.",

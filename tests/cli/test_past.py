@@ -60,6 +60,12 @@ def test_a_damaged_history_names_a_command_that_works(cli, kept):
 
 
 @pytest.mark.usefixtures("kept")
+def test_no_way_back_to_what_is_in_the_trash(cli):
+    cli("prune", "--older-than", "0s", "--yes")
+    assert "`plainstate trash`" in cli("undo", "sessions/s-1", code=3).stderr
+
+
+@pytest.mark.usefixtures("kept")
 def test_undo_and_undo_of_the_undo(cli):
     assert cli("undo", "n/plan").stdout.startswith("n/plan: back at the state before, now ")
     assert json.loads(cli("cat", "n/plan").stdout) == {"steps": []}

@@ -26,6 +26,10 @@ _IN_COMMANDS: Final = {
     "on_existing=": "--on-existing skip leaves what is there; --on-existing replace overwrites it.",
     "history='keep'": "`plainstate history {doc}` lists what is kept. "
     "Set PLAINSTATE_HISTORY=keep to keep what comes.",
+    "could not be read": "What could not be read is not kept. `plainstate history {doc}` lists "
+    "what is; `plainstate undo {doc} --to SEQ` goes back to it.",
+    "restore_session": "Nothing before its deletion is kept. `plainstate trash` lists what was "
+    "pruned; what was renamed has its past under its new name.",
     "`history` lists": "`plainstate history {doc}` lists those there are.",
     "HistoryEntry.seq": "`plainstate history DOC` lists numbers and versions.",
     "trash()": "`plainstate trash` lists what is there.",
