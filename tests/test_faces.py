@@ -22,6 +22,7 @@ import pytest
 from plainstate import AsyncStateStore, StateStore, UserMessage, open_store
 from plainstate.aio.appending import _run_all
 from plainstate.engines.base import Append
+from plainstate.engines.file.document import FileDocument
 from plainstate.engines.file.engine import FileEngine
 from plainstate.errors import (
     DamagedError,
@@ -342,6 +343,34 @@ def test_what_a_batch_that_failed_has_acknowledged_is_synced_soon(tmp_path: Path
     while set(synced) != journals and time.monotonic() < deadline:
         time.sleep(0.01)
     assert set(synced) == journals
+    engine.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_commit_stands_where_there_is_no_memory_to_fold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """Who is told of an error behind a commit retries, and then it is there twice."""
+
+    def fold(_: FileDocument) -> None:
+        tried.append(None)
+        raise MemoryError
+
+    tried: list[None] = []
+    engine = FileEngine(str(tmp_path), quiet_fold_s=3600)
+    documents = [DocumentId("c", str(index)) for index in range(number or 1)]
+    with monkeypatch.context() as patched:
+        patched.setattr(FileDocument, "wants_fold", True)
+        patched.setattr(FileDocument, "fold", fold)
+        if number:
+            appends = [Append(document, _growing, None, None) for document in documents]
+            engine.append_together(appends, lambda calls: [call() for call in calls])
+            assert [append.outcome().seq for append in appends] == [1] * number
+        else:
+            assert engine.append(documents[0], _growing).seq == 1
+    assert len(tried) == len(documents)
+    for document in documents:
+        assert engine.append(document, _growing).seq == 2
     engine.close()
 
 

@@ -10,11 +10,12 @@ import time
 from collections import defaultdict
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import plainstate.engines.file.feed as feed_module
-from plainstate.engines.file import watching
+from plainstate.engines.file import housekeeping, watching
 from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.feed import Feed
 from plainstate.errors import CursorExpiredError, InvalidCursorError, PatchFailedError
@@ -225,6 +226,32 @@ def test_who_is_alone_looks_for_killed_writers_only_where_another_came(tmp_path,
         assert killed.returncode == 9
         assert [change.document for change in engine.changes(cursor, limit=7)] == [X]
         assert str(writers) in listed
+
+
+@pytest.mark.parametrize("age_s", [0.05, 1.9])
+def test_a_time_in_whole_seconds_hides_no_writer(tmp_path, monkeypatch, age_s):
+    """Where the file system keeps no more, the folder may get a name and no other time."""
+    second = int(time.time())
+    clock = SimpleNamespace(time_ns=lambda: int((second + age_s) * 1e9), monotonic=time.monotonic)
+    writers = tmp_path / ".plainstate" / "writers"
+
+    class Coarse(PosixFileSystem):
+        def stat(self, path: str):
+            found = super().stat(path)
+            if path != str(writers):
+                return found
+            return SimpleNamespace(st_size=4096, st_ino=found.st_ino, st_mtime_ns=second * 10**9)
+
+    with closing(open_engine(tmp_path)) as engine:
+        engine.append(Y, adding("1"))
+        engine._housekeeping._disk.fs = Coarse(str(tmp_path))
+        cursor = engine.changes(None, limit=7).cursor
+        monkeypatch.setattr(housekeeping, "time", clock)
+        engine.changes(cursor, limit=7)
+        append = KILLED.replace('save_json("c", "x", 1)', 'append_markdown("c", "note", "1")')
+        killed = subprocess.run([sys.executable, "-c", append, tmp_path], check=False)
+        assert killed.returncode == 9
+        assert [change.document for change in engine.changes(cursor, limit=7)] == [NOTE]
 
 
 @pytest.mark.usefixtures("_tiny")

@@ -266,3 +266,69 @@ def untold(engine: FileEngine, document: DocumentId) -> None:
     engine._feed.tell = lambda *_: (_ for _ in ()).throw(PowerCut())
     with suppress(PowerCut):
         engine.append(document, put("untold"))
+
+
+def test_what_a_name_kept_stays_until_the_document_that_came_is_durable():
+    """One process is killed in a restore, another one settles the name, then the power fails."""
+    whole = used_again()
+    before = past(whole.open(whole.disk), A)
+    for call in itertools.count(1):
+        place = used_again()
+        settling, dying = place.disk.spawn(), place.disk.spawn()
+        settler = place.open(settling)
+        settler.replace(OTHER, 1)
+        engine = place.open(dying)
+        dying.crash_at(call)
+        done = cut_off(dying, lambda engine=engine: engine.rename(TRASHED, A))
+        settler.lock(A).release()
+        for image in settling.images(limit=16):
+            engine = place.open(image)
+            expected = before if engine.read(A) is None else [1, 2, 3, 4]
+            assert past(engine, A)[: len(expected)] == expected, call
+        if done:
+            break
+
+
+def spoil(disk: CrashFileSystem, document: DocumentId) -> None:
+    """Puts a line that is none, though its `sum` is right, behind the first one of a history."""
+    path = f"{BASE}/.plainstate/history/{document}.jsonl"
+    first, *others = disk.content(path).splitlines()
+    foreign = b'{"seq":4,"version":7,"tx":"x","time":"","patch":[]}'
+    data, check = b"", 0
+    for body in (record.unsealed(first), foreign, *map(record.unsealed, others)):
+        line, check = record.seal(body, check)
+        data += line
+    fd = disk.open_append(path)
+    disk.truncate(fd, 0)
+    disk.write(fd, data)
+    disk.close(fd)
+
+
+@pytest.mark.parametrize("spoiled", [A, TRASHED], ids=["of the new name", "of the old name"])
+def test_a_past_that_cannot_be_read_keeps_no_document_from_coming(spoiled: DocumentId):
+    place = used_again()
+    disk = place.disk.spawn()
+    spoil(disk, spoiled)
+    engine = place.open(disk)
+    commit = engine.rename(TRASHED, A)
+    assert engine.read(A).version == commit.version
+    for number in past(engine, A):
+        state = engine.read(A, at=number)
+        assert state is None or state.value is not None
+    if spoiled == A:
+        assert past(engine, A)[:3] == [1, 2, 3]
+    (set_aside,) = disk.list_folder(f"{BASE}/.plainstate/quarantine/{spoiled.category}")
+    assert set_aside
+
+
+def test_a_past_that_cannot_be_read_is_set_aside_when_it_is_to_be_shortened():
+    place = Place()
+    disk = place.disk.spawn()
+    spoil(disk, A)
+    engine = FileEngine(
+        BASE, fs=disk, clock_ns=place.clock, quiet_fold_s=NEVER_S, history="keep", history_bytes=1
+    )
+    engine.replace(A, {"i": 4})
+    engine.replace(A, {"i": 5})
+    assert engine.read(A, at=5).value == {"i": 5}
+    assert disk.list_folder(f"{BASE}/.plainstate/quarantine/n")

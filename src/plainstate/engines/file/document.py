@@ -27,7 +27,7 @@ from plainstate.engines.file.reader import check_records, read_resting
 from plainstate.engines.file.state import reference_to, stamp_or_absent
 from plainstate.engines.file.untold import untold
 from plainstate.errors import OutcomeUnknownError
-from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO
+from plainstate.limits import FOLD_FLOOR_BYTES, FOLD_RATIO, RECENT_TX_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -365,7 +365,10 @@ class FileDocument(Folding):
         if not lines:
             return
         self._prove(taken=True)
-        made = {line.tx: line.version for line in lines}
+        # an id may come again once it is forgotten: then it is its newest commit that is known
+        made = {line.tx: line.version for line in lines[-RECENT_TX_IDS:]}
+        for tx_id in made.keys() & self.recent.keys():
+            del self.recent[tx_id]
         at, last = self.position, lines[-1]
         version = None if last.deletes else made[last.tx]
         summary = at.summary_after([line.patch for line in lines]) if self.is_session else None

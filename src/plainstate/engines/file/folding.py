@@ -197,10 +197,11 @@ class Folding(DocumentState):
         settled = msgspec.structs.replace(head, moving_to=None, moving_from=None)
         other = layout.named(head.moving, self.id.kind)
         here = self._disk.fs.stat(self._snapshot_path) is not None
-        if other is not None and not here:
-            if not self._is_at(other, head):
+        if other is not None:
+            if not here and not self._is_at(other, head):
                 return head
             self._secure_move(other)
+        if other is not None and not here:
             seq = head.seq + (head.moving_to is not None)
             settled = msgspec.structs.replace(
                 settled, seq=seq, version=None, snapshot=None, summary=None
@@ -228,12 +229,13 @@ class Folding(DocumentState):
     def _secure_move(self, other: DocumentId) -> None:
         """Whoever moved the file may have died before that was durable."""
         fs = self._disk.fs
-        with suppress(FileNotFoundError):  # it has gone on since
-            fd = fs.open_read(self._disk.snapshot(other))
-            try:
-                fs.sync(fd)
-            finally:
-                fs.close(fd)
+        for name in (self.id, other):
+            with suppress(FileNotFoundError):  # it is at the other one, or has gone on since
+                fd = fs.open_read(self._disk.snapshot(name))
+                try:
+                    fs.sync(fd)
+                finally:
+                    fs.close(fd)
         for folder in {self._disk.folder(other), self._disk.folder(self.id)}:
             if fs.stat(folder) is not None:
                 fs.sync_folder(folder)
@@ -448,8 +450,10 @@ class Folding(DocumentState):
 
     def write_head(self, seq: int, version: str | None, value: Json) -> None:
         """Writes the head of a document at rest anew, whose own is lost."""
-        self.recent = {}
-        self._put_resting(self._make_head(seq, version, reference_to(self._snapshot()), value))
+        reference = reference_to(self._snapshot())
+        if version is None or reference is not None:  # else it was removed by hand just now
+            self.recent = {}
+            self._put_resting(self._make_head(seq, version, reference, value))
 
     def _put_resting(self, head: HeadRecord) -> None:
         folder = self._disk.make_folder(f"heads/{self.id.category}", under=self._disk.meta)

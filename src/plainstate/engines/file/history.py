@@ -125,9 +125,10 @@ class History:
             Whether something was there.
         """
         self._catch_up()
-        if self._file is None:
+        kept = self._lines()
+        if not kept:
             return False
-        lines = history.moved(self._lines(), target._document, tx_id, head.time)
+        lines = history.moved(kept, target._document, tx_id, head.time)
         if self._end == before:  # otherwise something is missing between: a later base continues
             lines.append(Step(head.seq, head.version, tx_id, head.time, MOVE))
         target._catch_up()
@@ -241,13 +242,20 @@ class History:
         if not self._limit or file is None or file.size <= 2 * (self._limit + self._first_size):
             return
         try:
-            self._write_anew(history.newest_lines(self._lines(), self._limit))
+            if lines := self._lines():
+                self._write_anew(history.newest_lines(lines, self._limit))
         except OSError:
             self.close()  # all that is kept is there: it is tried again with the next line
 
     def _lines(self) -> list[Line]:
+        """All that is kept; if a line between the ends is none, all is set aside (H-5)."""
         data = b"" if self._file is None else self._file.read_all()
-        return history.parse(data, path=self._disk.shown(self._path)).records
+        try:
+            return history.parse(data, path=self._disk.shown(self._path)).records
+        except DamagedError:
+            self._disk.quarantine(self._document, data, self._make_id)
+            self.forget()
+            return []
 
     def _write_anew(self, lines: Sequence[Line]) -> None:
         data, _ = history.encode(lines, previous=0)

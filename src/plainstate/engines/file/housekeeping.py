@@ -38,6 +38,9 @@ __all__ = ["Housekeeping"]
 _CLOCK_TICK_NS: Final = 100_000_000
 """The kernel's clock for the times of files is never so far behind."""
 
+_SECOND_NS: Final = 1_000_000_000
+"""Some file systems keep no more of a time than whole seconds, or even ones."""
+
 
 class Housekeeping:
     """Does what `Access` has noted.
@@ -195,7 +198,9 @@ class Housekeeping:
             return True
         alone = all(name == own for name, _ in self._disk.fs.list_folder(folder))
         # an entry that comes right now may leave the folder the time that it has
-        self._alone = stamp if alone and seen - status.st_mtime_ns > _CLOCK_TICK_NS else None
+        since = status.st_mtime_ns
+        tick = _CLOCK_TICK_NS + (0 if since % _SECOND_NS else 2 * _SECOND_NS)
+        self._alone = stamp if alone and seen - since > tick else None
         return alone
 
     def _fold_what_is_told(self) -> None:

@@ -208,6 +208,6 @@ class Turns:
         file.postpone_fold()  # should it fail: it closes the journal then
         try:
             file.fold()
-        except (OSError, PlainstateError):
+        except (OSError, PlainstateError, MemoryError):
             # the commit stands; the fold is tried again later, and reported by checkpoint and close
             file.distrust()
