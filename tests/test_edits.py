@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from plainstate import AgentResponse, StateStore, open_store
 from plainstate.engines.file import feed
-from plainstate.errors import EditConflictError, NotFoundError, UsageError
+from plainstate.errors import EditConflictError, InvalidValueError, NotFoundError, UsageError
 
 ROOT = Path(__file__).parent.parent
 
@@ -517,3 +518,20 @@ def test_edits_again_and_again(store: StateStore, tmp_path: Path):
     assert session.metadata == {f"edit-{number}": number for number in range(1, 6)}
     assert [turn.content for turn in session.user_messages] == list("012345")
     assert len(session.agent_responses) == 5
+
+
+def test_an_edit_corrects_a_time_that_leaves_no_later_one(tmp_path: Path, store: StateStore):
+    last = datetime.max.replace(tzinfo=UTC)
+    store.append_user_message("s", "Hello", timestamp=last, user_id="ada")
+    with pytest.raises(
+        InvalidValueError, match=f"behind the last turn, .* {last:%Y-%m-%d}"
+    ) as told:
+        store.append_agent_response("s", "Hi")
+    assert "in the session's file" in told.value.hint
+    with pytest.raises(InvalidValueError, match="behind the last turn"):
+        store.load_session("s").add_agent_response("Hi")
+    store.checkpoint()
+    path = tmp_path / "sessions/s.json"
+    path.write_bytes(path.read_bytes().replace(b"9999-12", b"2020-12"))
+    store.append_agent_response("s", "Hi")
+    assert [turn.content for turn in store.load_session("s").turns()] == ["Hello", "Hi"]

@@ -302,7 +302,7 @@ def test_what_is_no_cursor(engine):
     with pytest.raises(InvalidCursorError):
         engine.changes("rubbish", limit=1)
     for unknown in ("7-0-00000000", "0-0-00000000", "2-100-00000000"):
-        with pytest.raises(CursorExpiredError):
+        with pytest.raises(CursorExpiredError, match=f"no place {unknown}: .* never given out"):
             engine.changes(unknown, limit=1)
     page = engine.changes("1-77-00000000", limit=10)  # as after a power cut
     assert page.gap

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,25 @@ def test_nothing_is_kept_unless_asked(tmp_path):
             store.undo("c", "d")
         assert "history='keep'" in caught.value.hint
     assert not history_file(tmp_path).parent.parent.exists()
+
+
+def test_why_there_is_no_way_back(store, tmp_path):
+    with pytest.raises(NotFoundError, match="no document c/none"):
+        store.undo("c", "none")
+    five_states(store)
+    store.checkpoint()
+    (tmp_path / "c/d.json").write_text("{ broken")
+    store.delete_file("c", "d")
+    with pytest.raises(NotFoundError, match="not kept") as caught:
+        store.undo("c", "d")
+    assert "could not be read" in caught.value.hint
+    store.undo("c", "d", to=5)
+    assert store.load_json("c", "d") == {"n": FIVE[5]}
+    store.append_user_message("s-1", "Hello", user_id="ada")
+    store.prune_sessions(older_than=timedelta(0))
+    with pytest.raises(NotFoundError, match="not kept") as caught:
+        store.undo("sessions", "s-1")
+    assert "restore_session" in caught.value.hint
 
 
 def test_undo_of_an_accidental_save(store):

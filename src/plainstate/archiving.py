@@ -18,6 +18,7 @@ class ArchiveMethods:
     """Archives: a store or a part of it as one file, and back."""
 
     _engine: Engine
+    url: str
 
     def export_archive(
         self,
@@ -47,6 +48,7 @@ class ArchiveMethods:
 
         Raises:
             AlreadyExistsError: there is a file of that name.
+            UsageError: it would lie in the store's own folder.
             NotFoundError: there is no such session, or nothing in the category.
             StorageError: the archive cannot be written; nothing of it is left.
 
@@ -63,7 +65,9 @@ class ArchiveMethods:
         """
         from plainstate.archive.choosing import Choice
         from plainstate.archive.exporting import export_archive
+        from plainstate.archive.target import refuse_inside
 
+        refuse_inside(self.url, target)
         choice = Choice(category, session_id)
         return export_archive(self._engine, target, choice, overwrite=overwrite, progress=progress)
 
@@ -137,11 +141,14 @@ class ArchiveMethods:
 
         Raises:
             AlreadyExistsError: the folder is not empty.
+            UsageError: it would lie in the store's own folder.
             NotFoundError: there is no such session, or nothing in the category.
             StorageError: the folder cannot be written; nothing of it is left.
         """
         from plainstate.archive.choosing import Choice
         from plainstate.archive.markdown import export_markdown
+        from plainstate.archive.target import refuse_inside
 
+        refuse_inside(self.url, folder)
         choice = Choice(category, session_id)
         return export_markdown(self._engine, folder, choice, progress=progress)

@@ -50,7 +50,7 @@ class Mended(Struct, frozen=True):
 
     Attributes:
         finding: what was found.
-        action: what was done about it, one sentence.
+        action: what is done about it, as an order: "write it anew".
     """
 
     finding: Finding
@@ -153,7 +153,7 @@ class CheckMethods:
 
                 if not discard(folder, found):
                     return ""
-            return "removed it: it is made anew from the documents"
+            return "remove it: it is made anew from the documents"
         if isinstance(self._engine, OnFiles):
             return self._engine.mend(found, cut=cut, dry_run=dry_run)
         return ""

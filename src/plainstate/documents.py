@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.types import Durability, Head, Json, Kind, Patch, PatchMaker, Side, State
 
-__all__ = ["DocumentMethods", "document_id", "with_past"]
+__all__ = ["DocumentMethods", "document_id", "no_document", "with_past"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class DocumentMethods:
             name: file name without suffix.
             text: the whole text.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe: the same id is committed once.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
 
         Raises:
             ConflictError: `if_version` is not current.
@@ -121,7 +121,7 @@ class DocumentMethods:
             name: file name without suffix.
             value: plain JSON, or a dataclass, attrs, msgspec or pydantic object.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
 
         Raises:
             InvalidValueError: it is not exact JSON (NaN, a lone surrogate, …).
@@ -208,7 +208,7 @@ class DocumentMethods:
             name: file name without suffix.
             ops: the operations, e.g. `[{"op": "replace", "path": "/done", "value": True}]`.
             if_version: refuse unless this is the current version; "absent" only creates.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             durability: as the store's, for this call.
 
         Raises:
@@ -308,7 +308,7 @@ class DocumentMethods:
         place = category if new_category is None else new_category
         target = document_id(place, new_name, "json")
         if document is None:
-            raise _not_found(category, name)
+            raise no_document(category, name)
         moved = DocumentId(target.category, target.name, document.kind)
         return self._engine.rename(document, moved)
 
@@ -331,7 +331,8 @@ class DocumentMethods:
             name: file name without suffix.
             take: "file": the edited file counts, and the waiting transactions are set aside;
                 "journal": they are applied to the edited file, as far as they still fit, and
-                overrule it; the edited file is set aside.
+                overrule it; the edited file is set aside.  Where the file is gone they have
+                nothing to apply to: only "file" is left.
             kind: which document; needed only where there are both.
 
         What is set aside lies in `.plainstate/quarantine/`.
@@ -339,12 +340,13 @@ class DocumentMethods:
         Raises:
             NotFoundError: there is no document.
             UsageError: there is nothing to resolve.
+            EditConflictError: the file is gone, and `take="journal"`.
         """
         if take not in ("file", "journal"):
             raise UsageError(f"cannot take {take!r}", hint="take='file' or take='journal'.")
         document = self._the_one(category, name, kind)
         if document is None:
-            raise _not_found(category, name)
+            raise no_document(category, name)
         with self._engine.lock(document) as locked:
             return locked.resolve(take)
 
@@ -422,7 +424,8 @@ def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
     return change
 
 
-def _not_found(category: str, name: str) -> NotFoundError:
+def no_document(category: str, name: str) -> NotFoundError:
+    """The error for a document that is not there."""
     return NotFoundError(
         f"no document {category}/{name}",
         hint="See list_category.",

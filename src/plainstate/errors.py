@@ -173,7 +173,7 @@ class InvalidUrlError(PlainstateError, ValueError):
 
 
 class InvalidCursorError(PlainstateError, ValueError):
-    """A cursor was not given out by this store.
+    """A text is no cursor.
 
     Attributes:
         cursor: the refused text.
@@ -396,8 +396,13 @@ _READ_ONLY = {_errno.EROFS, _errno.EACCES, _errno.EPERM}
 _UNSAFE = {_errno.ELOOP}
 
 
-def storage_error(error: OSError, path: str) -> StorageError:
+def storage_error(error: OSError, path: str, what: str = "") -> StorageError:
     """Translates an `OSError` of the file system seam into the tree above.
+
+    Args:
+        error: the system's.
+        path: the file.
+        what: how the message begins where the file's name says nothing to the caller.
 
     Example:
         >>> storage_error(OSError(28, "No space left on device"), "a.json").code
@@ -416,4 +421,4 @@ def storage_error(error: OSError, path: str) -> StorageError:
         hint = "Put the file or folder itself in its place."
     elif number in (_errno.EMFILE, _errno.ENFILE):
         hint = "Too many open files: raise the limit (ulimit -n) or lower max_open_documents."
-    return cls(f"{path}: {reason}", hint=hint, path=path, errno=number, strerror=reason)
+    return cls(f"{what or path}: {reason}", hint=hint, path=path, errno=number, strerror=reason)

@@ -38,7 +38,7 @@ class FollowingMethods:
             The changes and the cursor behind them; with fewer than `limit`, that is the end.
 
         Raises:
-            InvalidCursorError: `since` is not a cursor of this store.
+            InvalidCursorError: `since` is no cursor.
             CursorExpiredError: some changes behind it are no longer kept.
 
         Cost: a read of the part of the feed that is passed over.

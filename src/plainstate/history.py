@@ -11,7 +11,7 @@ from plainstate.core import codec, names, times
 from plainstate.core.diff import diff
 from plainstate.core.record import DELETION
 from plainstate.core.summary import SESSIONS, is_session, summarize
-from plainstate.documents import document_id, with_past
+from plainstate.documents import document_id, no_document, with_past
 from plainstate.engines.past import state_at
 from plainstate.errors import AlreadyExistsError, ConflictError, InvalidValueError, NotFoundError
 from plainstate.messages import now_ns, time_of
@@ -123,7 +123,7 @@ class HistoryMethods:
             kind: which document; needed only where there are both.
             to: the state to go back to, a number or version; the one before the last transaction,
                 if left out.
-            tx_id: makes a retry safe.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             if_version: refuse unless this is the current version.
 
         Raises:
@@ -280,7 +280,10 @@ def _check_version(document: DocumentId, head: Head, expected: str | None) -> No
 
 def _before_last(engine: Engine, document: DocumentId) -> int:
     """The number before the last transaction that changed the value: a rename did not."""
-    changes = [one for one in engine.since(document, None) if one.patch]
+    known = engine.since(document, None)
+    if not known:
+        raise no_document(document.category, document.name)
+    changes = [one for one in known if one.patch]
     if not changes:
         raise NotFoundError(
             f"{document} has no past to go back to",

@@ -127,10 +127,22 @@ def whole_message(
 
 
 def next_time(text: str, last: str) -> str:
-    """`text`, or the microsecond behind `last` if that is later: times strictly increase."""
+    """`text`, or the microsecond behind `last` if that is later: times strictly increase.
+
+    Raises:
+        InvalidValueError: `last` is the last microsecond of the year 9999.
+    """
     if times.is_later(text, last):
         return text
-    return times.format(times.parse(last) // 1000 * 1000 + 1000)
+    try:
+        return times.format(times.parse(last) // 1000 * 1000 + 1000)
+    except InvalidValueError:
+        raise InvalidValueError(
+            f"there is no time behind the last turn, which is of {last}",
+            hint="Correct its timestamp in the session's file, or remove it: "
+            "Session.remove_last_turn, then save_session.",
+            pointer="/timestamp",
+        ) from None
 
 
 def _text(content: object) -> str:

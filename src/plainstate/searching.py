@@ -153,7 +153,7 @@ class SearchMethods:
             ...     [hit.snippet for hit in store.search("basel trai*")]
             ['Which «train» to «Basel»?']
         """
-        if len(_text("text", text)) > MAX_QUERY_CHARACTERS:
+        if len(_text("what to search for", text)) > MAX_QUERY_CHARACTERS:
             raise InvalidValueError(
                 f"a query has {MAX_QUERY_CHARACTERS:,} characters at most, not {len(text):,}",
                 hint="Search for fewer words.",

@@ -47,7 +47,7 @@ class SessionMethods:
 
         Args:
             session: what to save; it is up to date afterwards, but for others' messages.
-            tx_id: makes a retry safe: the same id is committed once.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             durability: as the store's, for this call.
 
         Raises:
@@ -156,7 +156,7 @@ class SessionMethods:
                 than the last turn's is moved right behind it.
             metadata: anything else worth keeping.
             user_id: whose session it must be; an absent one is then created with the message.
-            tx_id: makes a retry safe: the same id is appended once.
+            tx_id: makes a retry safe: one id for each call, the same at each try.
             durability: as the store's, for this call.
 
         Raises:

@@ -120,7 +120,8 @@ class Commit(Struct, frozen=True):
         seq: position in the document's order of transactions, from 1.
         version: the version after it, opaque.
         tx_id: the transaction's id.
-        duplicate: the id was committed before; nothing was done again.
+        duplicate: the id was committed before, so nothing was stored: at the first try of a call
+            the sign of an id that another call has used.
     """
 
     seq: int

@@ -174,6 +174,19 @@ def test_an_existing_file_is_refused_or_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
+@pytest.mark.parametrize("where", ["", "out", "a/out", ".plainstate/out", "../%41 b/c"])
+def test_a_place_in_the_store_itself_is_refused(tmp_path, where):
+    base = tmp_path / "%41 b"
+    with open_store(base) as store:
+        store.save_json("a", "b", 1)
+        before = sorted(base.rglob("*"))
+        for export in (store.export_archive, store.export_markdown):
+            with pytest.raises(UsageError, match="in the store's own folder"):
+                export(base / where)
+        assert sorted(base.rglob("*")) == before
+        store.export_archive(f"{base}.tar.gz")  # beside it
+
+
 def test_a_pipe_carries_an_archive():
     with filled("memory:") as store, open_store("memory:") as other:
         read, write = os.pipe()

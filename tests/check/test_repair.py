@@ -1,16 +1,17 @@
 """`repair` mends what can be mended, keeps every byte, and leaves what needs a decision."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
 import pytest
-from damages import BUSY, DAMAGES, HEADS, HISTORY, META, REST, Damage, flip, lines_of, write
+from damages import BUSY, DAMAGES, FEED, HEADS, HISTORY, META, REST, Damage, flip, lines_of, write
 
 from plainstate import CheckReport, StateStore, check_store, open_store
-from plainstate.errors import LockTimeoutError, NotFoundError, PlainstateError
+from plainstate.errors import DamagedError, LockTimeoutError, NotFoundError, PlainstateError
 from plainstate.types import DocumentId
 
 each_damage = pytest.mark.parametrize("damage", DAMAGES, ids=lambda one: one.name)
@@ -173,6 +174,32 @@ def test_a_lost_head_does_not_give_numbers_twice(base):
     with open_store(base) as store:
         store.repair()
         assert store.read("plans", "rest").version.startswith("3-")
+
+
+def test_a_head_that_is_not_intact_says_what_mends_it(base):
+    flip(base / HEADS / "plans/rest.jsonl", 1)
+    with opened(base) as store:
+        with pytest.raises(DamagedError) as caught:
+            store.save_json("plans", "rest", {})
+        assert "`plainstate repair` writes it anew" in caught.value.hint
+        plan, done = store.repair(dry_run=True), store.repair()
+        assert [one.action[:14] for one in plan.mended + done.mended] == ["write it anew;"] * 2
+        store.save_json("plans", "rest", {})
+
+
+def test_what_a_new_segment_leaves_behind_needs_nothing(base):
+    flip(base / FEED, 13)
+    with opened(base) as store:
+        store.repair()
+        (left,) = [one for one in store.check().findings if one.code == "feed-damaged"]
+    assert (left.severity, left.remedy) == ("note", "Nothing needs to be done.")
+
+
+def test_lost_heads_are_named_where_files_seem_older(base):
+    shutil.rmtree(base / HEADS)
+    found = [one for one in check_store(base).findings if one.code == "rolled-back"]
+    assert found
+    assert all("its journal or head is lost" in one.message for one in found)
 
 
 def test_a_store_that_is_fine_is_not_touched(base):

@@ -203,7 +203,10 @@ def test_resolve_finds_the_kind_or_asks_for_it(cli, store_path):
         store.append_markdown("my notes", "a", "one\n")
         (store_path / "my notes" / "a.md").unlink()
         refused = cli("cat", "my notes/a", code=4).stderr
-        assert "`plainstate resolve 'my notes/a.md' --take file` (or journal)" in refused
+        assert "`plainstate resolve 'my notes/a.md' --take file`. my notes/a.mdl holds" in refused
+        refused = cli("resolve", "my notes/a", "--take", "journal", code=4).stderr
+        assert "accept that it is gone" in refused
+        assert "journal)" not in refused
         cli("put", "my notes/a.json", given="1")
         assert "--kind" in cli("resolve", "my notes/a", "--take", "file", code=2).stderr
         assert (
@@ -212,10 +215,20 @@ def test_resolve_finds_the_kind_or_asks_for_it(cli, store_path):
         )
         cli("rm", "my notes/a.json")
         resolved = cli("resolve", "my notes/a", "--take", "file", "--json")
-        assert json.loads(resolved.stdout)["kind"] == "markdown"
+        told = json.loads(resolved.stdout)
+        assert (told["kind"], told["version"]) == ("markdown", None)
         cli("cat", "my notes/a", code=3)
     finally:
         store.close()
+
+
+def test_a_file_that_was_removed_may_stay_so(cli, store_path):
+    with open_store(store_path, quiet_fold_s=3600) as store:
+        store.save_json("n", "a", {"x": 1})
+        store.patch("n", "a", [{"op": "replace", "path": "/x", "value": 2}])
+        (store_path / "n" / "a.json").unlink()
+        taken = cli("resolve", "n/a", "--take", "file").stdout
+    assert taken == "n/a: took the file: it is deleted\n"
 
 
 def test_salvage_reads_what_is_intact(cli, store_path):
@@ -231,6 +244,8 @@ def test_salvage_reads_what_is_intact(cli, store_path):
         damaged = cli("cat", "n/a", code=5).stderr
         assert "a.jsonl" in damaged
         assert "`plainstate cat n/a.json --salvage` prints what is intact" in damaged
+        assert "`plainstate repair --cut`" in damaged
+        assert "aside" not in damaged  # of a document that has only a journal that is everything
         assert json.loads(cli("cat", "n/a", "--salvage").stdout) == {"x": 1}
         salvaged = json.loads(cli("cat", "n/a", "--salvage", "--json").stdout)
         assert salvaged["version"] is None

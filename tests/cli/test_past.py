@@ -51,6 +51,20 @@ def test_an_earlier_state(cli):
     cli("cat", "n/plan", "--at", "1", "--salvage", code=2)
 
 
+def test_a_damaged_history_names_a_command_that_works(cli, kept):
+    path = kept / ".plainstate/history/n/plan.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"steps", b"stepz", 1))
+    assert "hint: `plainstate repair` sets aside" in cli("history", "n/plan", code=5).stderr
+    cli("repair", "--yes")
+    cli("history", "n/plan")
+
+
+@pytest.mark.usefixtures("kept")
+def test_no_way_back_to_what_is_in_the_trash(cli):
+    cli("prune", "--older-than", "0s", "--yes")
+    assert "`plainstate trash`" in cli("undo", "sessions/s-1", code=3).stderr
+
+
 @pytest.mark.usefixtures("kept")
 def test_undo_and_undo_of_the_undo(cli):
     assert cli("undo", "n/plan").stdout.startswith("n/plan: back at the state before, now ")

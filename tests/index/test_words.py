@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from plainstate import AgentResponse, StateStore, UserMessage, open_store
+from plainstate.errors import InvalidValueError
 from plainstate.index import query
 
 QUERIES = 200
@@ -135,3 +136,9 @@ def test_a_snippet_shows_a_short_text_whole_and_of_a_long_one_where_the_words_ar
     terms = query.parse("train basel").terms
     assert query.snippet(short, terms).startswith("a a")
     assert query.snippet(long, terms).endswith("«train» to «Basel»")
+
+
+def test_only_text_can_be_searched_for():
+    refused = pytest.raises(InvalidValueError, match="what to search for must be text, not None")
+    with open_store("memory:") as store, refused:
+        store.search(None)

@@ -1,5 +1,6 @@
 """Only the owner reads and writes: every file 0600, every folder 0700, whatever the umask."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from attacks import META, use
 
-from plainstate import open_store
+from plainstate import errors, open_store
+from plainstate.fs.posix import PosixFileSystem
 
 
 def open_to_others(folder: Path) -> dict[str, str]:
@@ -78,3 +80,17 @@ def test_a_file_that_its_owner_opened_to_others_is_closed_again_with_the_next_wr
         assert stat.S_IMODE(plain.stat().st_mode) == 0o644
         store.save_json("plans", "rest", 1)
     assert stat.S_IMODE(plain.stat().st_mode) == 0o600
+
+
+def test_who_may_only_read_is_told_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not of the entry that a writer begins with, of which nobody but the store knows."""
+
+    def refuse(_, path: str) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    with open_store(tmp_path) as store:
+        store.save_json("c", "d", 1)
+    monkeypatch.setattr(PosixFileSystem, "open_lock", refuse)
+    with open_store(tmp_path) as store, pytest.raises(errors.ReadOnlyError) as caught:
+        store.save_json("c", "d", 2)
+    assert str(caught.value) == "the store cannot be written: Read-only file system"

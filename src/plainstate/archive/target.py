@@ -7,6 +7,7 @@ import stat
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
+from urllib.parse import unquote_to_bytes
 
 from plainstate.core.ids import IdMaker
 from plainstate.errors import AlreadyExistsError, PlainstateError, UsageError, storage_error
@@ -16,13 +17,32 @@ if TYPE_CHECKING:
 
     from plainstate.fs.base import FileSystem
 
-__all__ = ["Folder", "Place", "file_target", "folder_target"]
+__all__ = ["Folder", "Place", "file_target", "folder_target", "refuse_inside"]
 
 Place = str | os.PathLike[str]
 
 _TEMP: Final = ".tmp-"
 
 _make_id: Final = IdMaker(time.time_ns, os.urandom)
+
+
+def refuse_inside(url: str, target: Place | BinaryIO) -> None:
+    """Refuses a target in the folder of a store, where it would be a file of nobody's.
+
+    Args:
+        url: of the store.
+        target: a path; a file object may be anywhere.
+
+    Raises:
+        UsageError: it is in there.
+    """
+    folder = os.fsdecode(unquote_to_bytes(url.removeprefix("file://")))
+    if isinstance(target, str | os.PathLike) and url != folder:
+        path = _absolute(target)
+        if f"{path}/".startswith(f"{folder.rstrip('/')}/"):
+            raise UsageError(
+                f"{path} is in the store's own folder", hint="Name a place outside the store."
+            )
 
 
 @contextmanager

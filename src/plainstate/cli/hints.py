@@ -12,10 +12,12 @@ __all__ = ["hint"]
 
 # A hint of the library that has these words is replaced.
 _IN_COMMANDS: Final = {
+    "that it is gone": "Restore the file, or accept that it is gone: "
+    "`plainstate resolve {doc} --take file`. {journal} holds what waited for it.",
     "StateStore.resolve": "Both are kept. Restore the file, or choose: "
     "`plainstate resolve {doc} --take file` (or journal).",
     "salvage": "`plainstate cat {doc} --salvage` prints what is intact; "
-    "restore the file from a copy, or move it aside.",
+    "restore the file from a copy, or cut it back to that: `plainstate repair --cut`.",
     "load_json": "Correct the file by hand or restore it; `plainstate cat {doc}` prints it.",
     "StateStore.rename": "Move it back beside its document, or aside; "
     "`plainstate mv` renames documents.",
@@ -24,6 +26,10 @@ _IN_COMMANDS: Final = {
     "on_existing=": "--on-existing skip leaves what is there; --on-existing replace overwrites it.",
     "history='keep'": "`plainstate history {doc}` lists what is kept. "
     "Set PLAINSTATE_HISTORY=keep to keep what comes.",
+    "could not be read": "What could not be read is not kept. `plainstate history {doc}` lists "
+    "what is; `plainstate undo {doc} --to SEQ` goes back to it.",
+    "restore_session": "Nothing before its deletion is kept. `plainstate trash` lists what was "
+    "pruned; what was renamed has its past under its new name.",
     "`history` lists": "`plainstate history {doc}` lists those there are.",
     "HistoryEntry.seq": "`plainstate history DOC` lists numbers and versions.",
     "trash()": "`plainstate trash` lists what is there.",
@@ -58,5 +64,9 @@ def hint(error: PlainstateError) -> str:
     file = file or str(getattr(error, "document", ""))
     for words, said in _IN_COMMANDS.items():
         if words in error.hint:
-            return said.format(doc=shlex.quote(file), size=getattr(error, "size_bytes", ""))
+            return said.format(
+                doc=shlex.quote(file),
+                journal=getattr(error, "journal", ""),
+                size=getattr(error, "size_bytes", ""),
+            )
     return error.hint

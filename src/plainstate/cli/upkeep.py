@@ -90,8 +90,9 @@ def resolve(args: argparse.Namespace) -> None:
         kind = places.locate(store, place)
         commit = store.resolve(place.category, place.name, take=args.take, kind=kind)
     if args.json:
-        render.json_line(
-            {"document": str(place), "kind": kind, "take": args.take, "version": commit.version}
-        )
-    else:
+        told = {"document": str(place), "kind": kind, "take": args.take}
+        render.json_line({**told, "version": commit.version or None})
+    elif commit.version:
         print(f"{place}: took the {args.take}, now version {commit.version}")
+    else:
+        print(f"{place}: took the {args.take}: it is deleted")

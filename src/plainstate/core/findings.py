@@ -18,7 +18,7 @@ class Sort(Struct, frozen=True):
     """What all findings of one code have in common.
 
     Attributes:
-        severity: how bad it is, unless the finding says otherwise.
+        severity: how bad it is, unless the finding is harmless.
         remedy: what to do; `{doc}` is the document, `{path}` the file.
     """
 
@@ -54,12 +54,13 @@ CODES: Final[dict[str, Sort]] = {
     ),
     "journal-foreign": Sort(
         "damage",
-        "Move it back beside its document; where that does not miss it, "
+        "Move it back beside its document; if that document already has everything in it, "
         "`plainstate repair` sets it aside.",
     ),
     "journal-orphaned": Sort(
         "damage",
-        f"{_RESTORE}, or accept that it is gone: `plainstate resolve {{doc}} --take file`.",
+        f"{_RESTORE}, or accept that it is gone: `plainstate resolve {{doc}} --take file`. "
+        "{path}l holds what waits.",
     ),
     "cut-off": Sort("note", f"Nothing: the next writer completes it; {_REPAIR}"),
     "document-gone": Sort(
@@ -126,7 +127,7 @@ def finding(
     document: DocumentId | None = None,
     path: str = "",
     line: int = 0,
-    severity: Severity | None = None,
+    harmless: bool = False,
 ) -> Finding:
     """Makes a finding; the code says the rest.
 
@@ -136,7 +137,7 @@ def finding(
         document: which one it is about.
         path: the file, relative to the store.
         line: its line, from 1.
-        severity: if not the code's own.
+        harmless: this one is but a note, whatever its code says.
 
     Example:
         >>> found = finding("edited", "it was edited", path="notes/plan.md")
@@ -150,12 +151,12 @@ def finding(
     doc = path if document is None else _plain_file(document)
     return Finding(
         code,
-        severity or sort.severity,
+        "note" if harmless else sort.severity,
         document,
         path,
         line,
         message,
-        sort.remedy.format(doc=doc, path=path),
+        "Nothing needs to be done." if harmless else sort.remedy.format(doc=doc, path=path),
     )
 
 

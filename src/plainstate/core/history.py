@@ -178,6 +178,7 @@ def parse(
         path=path,
         previous=previous,
         line_number=line_number,
+        remedy="`plainstate repair` sets aside what is not intact.",
     )
 
 

@@ -265,6 +265,8 @@ def parse(data: bytes, *, path: str, previous: int = 0, line_number: int = 1) ->
         path=path,
         previous=previous,
         line_number=line_number,
+        remedy="The lines before it are intact (salvage reads them); "
+        "restore the file from a copy, or cut it back to them: `plainstate repair --cut`.",
     )
 
 
@@ -276,6 +278,7 @@ def parse_lines(
     path: str,
     previous: int,
     line_number: int,
+    remedy: str,
 ) -> Journal[L]:
     """Reads sealed lines of any grammar; result and errors as in `parse`.
 
@@ -287,6 +290,7 @@ def parse_lines(
         path: for messages.
         previous: `sum` of the line before `data`.
         line_number: number of the first line in `data`.
+        remedy: what to do about a damaged line.
     """
     size, good, check = _intact(data, previous)
     journal = Journal(decode(data[:size]) if size else [], size, check)
@@ -300,8 +304,7 @@ def parse_lines(
         else:
             journal.damage = DamagedError(
                 f"{path}, line {number}: the checksum does not match",
-                hint="The lines before it are intact (salvage reads them); "
-                "restore the file from a copy, or move it aside.",
+                hint=remedy,
                 path=path,
                 line=number,
             )

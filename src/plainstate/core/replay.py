@@ -193,12 +193,14 @@ def edit_conflict(
     basis: Basis, snapshot: Snapshot | None, *, document: str, path: str
 ) -> EditConflictError:
     """The error for an edit by hand that waiting transactions do not provably fit."""
-    what = "was removed" if snapshot is None else "was changed"
+    what, choice, sides = "was changed", "choose", "take='file' or take='journal'"
+    if snapshot is None:  # what waits has nothing to apply to
+        what, choice, sides = "was removed", "accept that it is gone", "take='file'"
     return EditConflictError(
         f"{path} {what} by hand while transactions waited in its journal, "
         "and they do not provably fit together",
-        hint="Both are kept. Restore the file, or choose with `plainstate resolve` or "
-        "StateStore.resolve: take='file' or take='journal'.",
+        hint=f"Restore the file, or {choice} with `plainstate resolve` or StateStore.resolve: "
+        f"{sides}. Until then both sides are kept.",
         document=document,
         expected=basis.head.version,
         current=basis.version,

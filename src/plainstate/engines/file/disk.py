@@ -384,4 +384,7 @@ class Errors:
         if isinstance(error, PlainstateError):
             raise error
         path = error.filename if isinstance(error.filename, str) else self._disk.base
-        raise storage_error(error, self._disk.shown(path)) from error
+        shown = self._disk.shown(path)
+        # every writer begins with its entry, of which its caller knows nothing
+        what = "the store cannot be written" if shown.startswith(f"{META}/writers") else ""
+        raise storage_error(error, shown, what) from error

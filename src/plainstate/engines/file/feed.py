@@ -370,7 +370,7 @@ class Feed:
         behind = [number for number in numbers if number > cursor.segment]
         oldest = Cursor([*behind, *numbers, 1][0])
         raise CursorExpiredError(
-            f"some changes behind {cursor} are no longer kept",
+            f"the feed has no place {cursor}: it is no longer kept, or was never given out",
             hint="Look at the documents themselves, then go on from the error's `oldest`.",
             cursor=str(cursor),
             oldest=str(oldest),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from plainstate.engines.file.disk import Disk
     from plainstate.engines.file.feed import Segment
-    from plainstate.types import Change, DocumentId, Finding, Severity
+    from plainstate.types import Change, DocumentId, Finding
 
 __all__ = ["UNKNOWN", "FeedCheck"]
 
@@ -99,9 +99,9 @@ class FeedCheck:
         is_end = not segment.full and bad == [file.data.count(b"\n") + 1]
         more = f", nor do {len(bad) - 1:,} more" if len(bad) > 1 else ""
         what = "the last line is not finished" if is_end else f"it tells nothing{more}"
-        severity: Severity | None = "note" if segment.full or is_end else None
+        harmless = segment.full or is_end
         text = f"{shown}, line {bad[0]}: {what}"
-        yield finding("feed-damaged", text, path=shown, line=bad[0], severity=severity)
+        yield finding("feed-damaged", text, path=shown, line=bad[0], harmless=harmless)
 
     def _unseen(self) -> Iterator[DocumentId]:
         left = {key for key, version in self._told.items() if version is not None}
@@ -126,7 +126,7 @@ class FeedCheck:
         code = "feed-behind"
         if told is not None and version is not None and number_in(version) < number_in(told):
             code = "rolled-back"
-            text += " before: an older file was put back, or its journal is lost"
+            text += " before: an older file was put back, or its journal or head is lost"
         elif version is None and not any(
             disk.fs.stat(path) for path in (disk.resting(document), disk.journal(document))
         ):

@@ -324,9 +324,21 @@ def read_at(disk: Disk, document: DocumentId, at: int) -> State | None:
         return state
     raise NotFoundError(
         f"{document}: the state after transaction {at} is not kept",
-        hint="`history` lists what is. Open the store with history='keep' to keep what comes.",
+        hint=_why_unkept(read_since(disk, document, None), at),
         document=str(document),
     )
+
+
+def _why_unkept(kept: Sequence[Transaction], at: int) -> str:
+    """What to do about a state that is not among those that are kept."""
+    if any(one.seq < at for one in kept):
+        return "What could not be read is not kept. `history` lists what is."
+    if kept and kept[-1].version is None:
+        return (
+            "Nothing before its deletion is kept. What was pruned restore_session brings back; "
+            "what was renamed has its past under its new name."
+        )
+    return "`history` lists what is. Open the store with history='keep' to keep what comes."
 
 
 def _waiting(document: DocumentId, reading: Reading, seq: int) -> list[Transaction] | None:
@@ -389,7 +401,7 @@ def _kept_lines(disk: Disk, document: DocumentId, reading: Reading) -> list[Line
         if is_foreign(read.records, document):
             raise ForeignJournalError(
                 f"{disk.shown(path)} is the history of another document than {document}",
-                hint="Remove it, or move it back beside its document's name.",
+                hint="Move it back; or let `plainstate repair` set it aside.",
                 path=disk.shown(path),
                 line=1,
                 belongs_to=getattr(read.records[0], "document", ""),

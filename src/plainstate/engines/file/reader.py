@@ -245,9 +245,9 @@ def read_resting(disk: Disk, document: DocumentId) -> HeadRecord:
     journal = parse(file.data, path=disk.shown(path))
     head = journal.records[0] if len(journal.records) == 1 else None
     if not isinstance(head, HeadRecord) or journal.torn or journal.damage:
-        raise journal.damage or DamagedError(
-            f"{disk.shown(path)} does not hold one head line",
-            hint="Remove this file: the document itself is whole, only its numbering starts anew.",
+        raise DamagedError(
+            f"{disk.shown(path)} does not hold one intact head line",
+            hint="`plainstate repair` writes it anew; the document itself is whole.",
             path=disk.shown(path),
             line=1,
         )
@@ -286,7 +286,7 @@ def check_records(records: Sequence[Record], document: DocumentId, path: str) ->
     if not isinstance(head, HeadRecord):
         raise DamagedError(
             f"{path}, line 1: the journal does not begin with a head",
-            hint="Restore the file from a copy, or move it aside.",
+            hint="Restore the file from a copy, or give it up: `plainstate repair --cut`.",
             path=path,
             line=1,
         )

@@ -158,7 +158,7 @@ class Repair:
         if found.document is not None and not self._dry_run:
             with self._access.writing(found.document, internal=True):
                 pass  # it completes what was begun
-        return "completed it"
+        return "complete it"
 
     def _cut_journal(self, found: Finding) -> str:
         document = found.document
@@ -223,7 +223,7 @@ class Repair:
                 if file is not None and data is not None and self._is_there(found, document):
                     self._disk.quarantine(document, file.data, self._make_id)
                     self._disk.put(self._disk.folder(document), path, data)
-        return "wrote it anew from the history, byte for byte"
+        return "write it anew from the history, byte for byte"
 
     # --- what is kept of it ---
 
@@ -231,7 +231,7 @@ class Repair:
         document = found.document
         if document is None:
             return ""
-        text = "wrote it anew; the ids of its transactions are not recognised any more"
+        text = "write it anew; the ids of its transactions are not recognised any more"
         if self._dry_run:
             return text
         with self._holding(document) as file:
@@ -314,7 +314,7 @@ class Repair:
         if not self._dry_run:
             self._access.start()
             self._housekeeping.bury_dead()
-        return "folded what it left, told the change feed, and removed its entry"
+        return "fold what it left, tell the change feed, and remove its entry"
 
     # --- the change feed ---
 
@@ -329,13 +329,13 @@ class Repair:
         if not self._dry_run:
             self._access.start()
             self._feed.begin_anew(path)
-        return "began a new segment"
+        return "begin a new segment"
 
     def _close_segment(self, found: Finding) -> str:
         if not self._dry_run:
             self._access.start()
             self._feed.finish(f"{self._disk.base}/{found.path}")
-        return "closed it"
+        return "close it"
 
     def _accept(self, found: Finding) -> str:
         """Accepts that transactions are missing; a repair that was cut off may have cut them."""
@@ -351,7 +351,7 @@ class Repair:
             told = lines[-1][1] if lines else None
             if not self._housekeeping.notice(document, told or ABSENT):
                 return ""
-        return "told it"
+        return "tell the change feed"
 
 
 def _intact_lines(disk: Disk, document: DocumentId) -> int:
