@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ class SessionMethods:
 
         Args:
             session: what to save; it is up to date afterwards, but for others' messages.
-            tx_id: makes a retry safe: the same id is committed once.
+            tx_id: makes a retry safe: the same id is committed once.  What you did to the session
+                since its first attempt is not part of it: it waits for the next save.
             durability: as the store's, for this call.
 
         Raises:
@@ -252,13 +254,14 @@ class SessionMethods:
                 pointer="",
             )
         change = merging.Saving(session, create=create)
-        commit = self._engine.append(
-            _session_document(session.id),
-            change,
-            tx_id=None if tx_id is None else names.check_tx_id(tx_id),
-            durability=names.check_durability(durability),
-        )
-        session.settle(commit.version, change.stored)
+        document = _session_document(session.id)
+        names.check_durability(durability)
+        with nullcontext() if tx_id is None else session.trying(names.check_tx_id(tx_id)):
+            commit = self._engine.append(document, change, tx_id=tx_id, durability=durability)
+        if commit.duplicate:
+            session.settle_tried(commit.tx_id, commit.version)
+        else:
+            session.settle(commit.version, change.stored)
         return commit
 
 
