@@ -16,7 +16,13 @@ import pytest
 
 from plainstate import AgentResponse, StateStore, open_store
 from plainstate.engines.file import feed
-from plainstate.errors import EditConflictError, InvalidValueError, NotFoundError, UsageError
+from plainstate.errors import (
+    DamagedError,
+    EditConflictError,
+    InvalidValueError,
+    NotFoundError,
+    UsageError,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -296,6 +302,37 @@ def test_a_conflict_refuses_appends(talk: Talk):
         talk.store.append_user_message("s", "q3")
     talk.path.write_bytes(talk.folded)
     assert talk.contents() == ["q1", "a1", "q2", "a2"]
+
+
+READS: list[Callable[[StateStore], object]] = [
+    lambda store: store.load_session("s"),
+    lambda store: store.history("sessions", "s"),
+]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_journal_that_a_read_found_damaged_gets_no_more_lines(
+    store: StateStore, tmp_path: Path, read: Callable[[StateStore], object]
+):
+    """A line behind the damage would be acknowledged, and set aside with the rest."""
+    for number in range(5):
+        store.append_user_message("s", f"message {number}", user_id="ada")
+    journal = tmp_path / "sessions" / "s.jsonl"
+    whole = journal.read_bytes()
+    with journal.open("r+b") as file:
+        file.write(whole.replace(b"message 2", b"massage 2"))
+    with pytest.raises(DamagedError):
+        read(store)
+    damaged = journal.read_bytes()
+    with pytest.raises(DamagedError, match="line 4"):
+        store.append_user_message("s", "message 5")
+    assert journal.read_bytes() == damaged
+    with journal.open("r+b") as file:
+        file.write(whole)
+    store.append_user_message("s", "message 5")
+    session = store.load_session("s")
+    assert session is not None
+    assert len(session.turns()) == 6
 
 
 def test_broken_json_while_messages_wait(talk: Talk):

@@ -19,7 +19,7 @@ from plainstate.engines.file.engine import FileEngine
 from plainstate.engines.file.entries import Entries
 from plainstate.engines.file.group import Pending
 from plainstate.engines.file.side_by_side import side_by_side
-from plainstate.errors import LockTimeoutError, StorageError, UsageError
+from plainstate.errors import LockTimeoutError, OutcomeUnknownError, StorageError, UsageError
 from plainstate.fs.posix import PosixFileSystem
 from plainstate.limits import FOLD_FLOOR_BYTES
 from plainstate.testing.crashfs import CrashFileSystem
@@ -27,7 +27,9 @@ from plainstate.testing.faultfs import FaultyFileSystem
 from plainstate.types import DocumentId, Head, Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from plainstate import Session
 
 A, B = DocumentId("c", "a"), DocumentId("c", "b")
 WAITING = {"write", "begin_sync", "sync", "sync_folder", "rename", "unlink"}
@@ -342,3 +344,69 @@ def test_what_the_caller_holds_is_refused_at_once(tmp_path: Path):
         store.checkpoint()
     assert journals(tmp_path) == ["d-3"]
     store.close()
+
+
+# --- saving a session again whose outcome was unknown ---
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> "Iterator[tuple[StateStore, FaultyFileSystem]]":
+    """A store with a session, and its disk."""
+    fs = FaultyFileSystem(PosixFileSystem())
+    engine = FileEngine(str(tmp_path), fs=fs, quiet_fold_s=3600)
+    with StateStore.on(engine, tmp_path.as_uri()) as store:
+        store.append_user_message("s", "0", user_id="ada")
+        yield store, fs
+
+
+def save_without_an_answer(store: StateStore, fs: FaultyFileSystem, session: "Session") -> None:
+    fs.fail(errno.EIO, {"sync", "create"}, times=1_000)
+    with pytest.raises(OutcomeUnknownError):
+        store.save_session(session, tx_id="t")
+    fs.fail(0, ())
+
+
+def save_again(store: StateStore, session: "Session") -> tuple[list[str], object]:
+    """Repeats a save, saves the rest, and tells what is stored then."""
+    assert store.save_session(session, tx_id="t").duplicate
+    store.save_session(session)
+    stored = store.load_session("s")
+    assert stored is not None
+    assert stored.turns() == session.turns()
+    return [turn.content for turn in stored.turns()], stored.metadata
+
+
+def test_what_came_after_a_save_without_an_answer_is_saved_later(failing):
+    store, fs = failing
+    session = store.load_session("s")
+    session.add_user_message("a")
+    session.set_metadata("k", 1)
+    save_without_an_answer(store, fs, session)
+    session.add_agent_response("b")
+    session.set_metadata("k", 2)
+    assert save_again(store, session) == (["0", "a", "b"], {"k": 2})
+
+
+def test_a_turn_that_is_taken_back_after_a_save_without_an_answer_goes(failing):
+    store, fs = failing
+    session = store.load_session("s")
+    session.add_user_message("a")
+    session.add_agent_response("b")
+    save_without_an_answer(store, fs, session)
+    session.remove_last_turn()
+    session.remove_last_turn()
+    session.add_user_message("c")
+    assert save_again(store, session) == (["0", "c"], {})
+
+
+def test_an_attempt_that_changed_nothing_does_not_count(failing):
+    store, fs = failing
+    session = store.load_session("s")
+    session.add_user_message("a")
+    fs.fail(errno.EIO, {"sync"})
+    with pytest.raises(StorageError):
+        store.save_session(session, tx_id="t")
+    session.add_agent_response("b")
+    save_without_an_answer(store, fs, session)
+    session.add_user_message("c")
+    assert save_again(store, session) == (["0", "a", "b", "c"], {})

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from plainstate import StateStore, open_store
+from plainstate.types import DocumentId
 
 
 def size(folder: Path, pattern: str = "**/*") -> int:
@@ -16,7 +17,7 @@ def fill(store: StateStore) -> None:
     store.append_agent_response("s-0", "Hi")
     store.append_user_message("e-0", "Hello", user_id="eve")
     store.save_markdown("notes/deep", "n", "x" * 100)
-    store.save_json("sessions", "odd", {"not": "a session"})
+    store._engine.replace(DocumentId("sessions", "odd"), {"not": "a session"})
 
 
 def test_it_counts_documents_sessions_users_and_messages(tmp_path):

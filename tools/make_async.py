@@ -68,7 +68,8 @@ if TYPE_CHECKING:
     from plainstate.measuring import StoreStats
     from plainstate.messages import AgentResponse, Message, UserMessage
     from plainstate.retention import EmptyReport, PruneReport, TrashedSession
-    from plainstate.session import Session, SessionSummary
+    from plainstate.searching import SessionSummary
+    from plainstate.session import Session
     from plainstate.types import (
         ChangePage,
         Commit,

@@ -20,7 +20,8 @@ from plainstate.history import HistoryEntry
 from plainstate.measuring import StoreStats
 from plainstate.messages import AgentResponse, UserMessage
 from plainstate.retention import EmptyReport, PruneReport, TrashedSession
-from plainstate.session import Session, SessionId, SessionSummary
+from plainstate.searching import SessionSummary
+from plainstate.session import Session, SessionId
 from plainstate.store import StateStore, check_store, open_store
 from plainstate.types import Change, ChangePage, Commit, Document, Finding, SearchHit
 from plainstate.watching import Follower, Watch

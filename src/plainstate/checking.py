@@ -12,7 +12,7 @@ from plainstate.core.summary import is_session
 from plainstate.engines.base import OnFiles
 from plainstate.errors import PlainstateError
 from plainstate.retention import time_of_run
-from plainstate.sessions import describe
+from plainstate.stored import describe
 from plainstate.types import FOLLOWERS, TRASH, DocumentId, Finding, Looked, State
 from plainstate.watching import follower_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from plainstate.core import codec, convert, names, patch, pointer
+from plainstate.core.summary import is_session
 from plainstate.engines.past import state_at
 from plainstate.errors import (
     DamagedError,
@@ -15,6 +16,7 @@ from plainstate.errors import (
     NotFoundError,
     UsageError,
 )
+from plainstate.stored import check_patched, check_stored
 from plainstate.transaction import DocumentTransaction
 from plainstate.types import Commit, Document, DocumentId
 
@@ -124,7 +126,8 @@ class DocumentMethods:
             tx_id: makes a retry safe: one id for each call, the same at each try.
 
         Raises:
-            InvalidValueError: it is not exact JSON (NaN, a lone surrogate, …).
+            InvalidValueError: it is not exact JSON (NaN, a lone surrogate, …), or no session,
+                in the category `sessions`.
             ValueTooLargeError: it is over the store's `max_write_bytes`.
             ConflictError: `if_version` is not current.
 
@@ -139,6 +142,7 @@ class DocumentMethods:
         """
         document = document_id(category, name, "json")
         tree, text = convert.to_tree_and_text(value)
+        check_stored(document, tree)
         return self._engine.replace(
             document, tree, text=text, tx_id=_tx_id(tx_id), expected=_version(if_version)
         )
@@ -214,6 +218,7 @@ class DocumentMethods:
         Raises:
             InvalidPatchError: the patch is malformed.
             PatchFailedError: it does not fit the document, or a `test` failed.
+            InvalidValueError: it would leave no session, in the category `sessions`.
             NotFoundError: there is no document.
             ConflictError: `if_version` is not current.
 
@@ -232,7 +237,7 @@ class DocumentMethods:
         document = document_id(category, name, "json")
         return self._engine.append(
             document,
-            _patching(document, _checked_patch(ops)),
+            _patching(document, _checked_patch(ops), self._engine.max_write_bytes),
             tx_id=_tx_id(tx_id),
             expected=_version(if_version),
             durability=names.check_durability(durability),
@@ -248,6 +253,7 @@ class DocumentMethods:
 
         Raises:
             LockTimeoutError: another writer held the document for too long.
+            InvalidValueError: on leaving, as `save_json`; then nothing is committed.
 
         Example:
             >>> from plainstate import open_store
@@ -302,6 +308,8 @@ class DocumentMethods:
         Raises:
             NotFoundError: there is no such document.
             AlreadyExistsError: the new name is taken.
+            InvalidValueError: it is no session, and the new category is `sessions`.
+            ConflictError: it was changed while that was looked at.
             UsageError: as in `delete_file`.
         """
         document = self._the_one(category, name, kind)
@@ -310,7 +318,13 @@ class DocumentMethods:
         if document is None:
             raise no_document(category, name)
         moved = DocumentId(target.category, target.name, document.kind)
-        return self._engine.rename(document, moved)
+        version = None
+        if is_session(moved) and not is_session(document):
+            state = self._engine.read(document)
+            if state is not None:
+                check_stored(moved, state.value)
+                version = state.version
+        return self._engine.rename(document, moved, expected=version)
 
     def salvage(self, category: str, name: str, *, kind: Kind | None = None) -> Json | None:
         """Reads what is intact of a damaged document: its state before the damaged line.
@@ -410,7 +424,7 @@ def _is_there(engine: Engine, document: DocumentId) -> bool:
         return True  # what cannot be read is not absent
 
 
-def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
+def _patching(document: DocumentId, operations: Patch, limit_bytes: int) -> PatchMaker:
     def change(head: Head) -> Patch:
         if head.version is None:
             raise NotFoundError(
@@ -418,7 +432,8 @@ def _patching(document: DocumentId, operations: Patch) -> PatchMaker:
                 hint="Create it with save_json first; a Markdown text is not patched.",
                 document=str(document),
             )
-        head.value()  # so that the engine checks the patch against it
+        value = head.value()  # so that the engine checks the patch against it
+        check_patched(document, value, operations, limit_bytes)
         return operations
 
     return change

@@ -16,7 +16,7 @@ from plainstate.engines.past import state_at
 from plainstate.errors import AlreadyExistsError, ConflictError, InvalidValueError, NotFoundError
 from plainstate.messages import now_ns, time_of
 from plainstate.session import AGENTS, USERS, Session, SessionId
-from plainstate.sessions import make_session
+from plainstate.stored import make_session
 from plainstate.types import ABSENT, Action, Patch
 
 if TYPE_CHECKING:

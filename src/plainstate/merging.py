@@ -111,7 +111,7 @@ class Saving:
             stored = head.value()
             operations += _removals(session, stored, removed, head)
             operations += _settings(session, stored, fields, head)
-        added = [(array, tree) for _, array, tree in session.added()]
+        added = [(array, tree) for what, array, tree in session.changes if what == "add"]
         if not added and not operations:
             return []
         latest = times.format(times.from_datetime(session.updated_at))

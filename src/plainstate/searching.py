@@ -5,19 +5,71 @@ from __future__ import annotations
 from itertools import starmap
 from typing import TYPE_CHECKING
 
-from plainstate.core import codec, names
+from msgspec import Struct
+
+from plainstate.core import codec, names, times
 from plainstate.errors import InvalidNameError, InvalidValueError
 from plainstate.limits import MAX_QUERY_CHARACTERS
-from plainstate.session import SessionSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from plainstate.engines.base import Engine
     from plainstate.index import Index
     from plainstate.types import Kind, SearchHit
 
-__all__ = ["SearchMethods"]
+__all__ = ["SearchMethods", "SessionSummary"]
+
+_SHOWN = (
+    *("id", "user_id", "message_count", "created_at", "updated_at"),
+    *("title", "preview", "active_seed_id", "damaged"),
+)
+
+
+class SessionSummary(Struct, frozen=True):
+    """A session in a list.
+
+    Attributes:
+        id: its name.
+        user_id: who owns it, "" if damaged.
+        message_count: user messages and agent responses.
+        title: `metadata["title"]`, if there is one.
+        preview: the beginning of the first user message.
+        active_seed_id: as in the session.
+        damaged: why it cannot be read; `None` if it can.
+    """
+
+    # The columns of a list's row.  What is made of the times is made when it is asked for: that
+    # would take longer than all else in a summary.
+    id: str
+    user_id: str
+    message_count: int
+    _created: int | None
+    _age: int | None
+    title: str | None
+    preview: str
+    active_seed_id: str | None
+    damaged: str | None = None
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it began; `None` if damaged."""
+        return None if self._created is None else times.to_datetime(self._created * 1000)
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """Its last change; `None` if damaged."""
+        return None if self._age is None else times.to_datetime(-self._age * 1000)
+
+    @property
+    def cursor(self) -> str:
+        """The place in the list right behind it: pass it as `after=`."""
+        return f"{'' if self._age is None else self._age}/{self.id}"
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in _SHOWN)
+        return f"SessionSummary({', '.join(shown)})"
 
 
 class SearchMethods:

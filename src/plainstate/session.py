@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plainstate.core import codec, convert, names, times
 from plainstate.core.ids import IdMaker
 from plainstate.core.patch import json_equal
 from plainstate.core.pointer import escape
-from plainstate.errors import InvalidValueError
+from plainstate.errors import InvalidValueError, OutcomeUnknownError, PlainstateError
+from plainstate.limits import RECENT_TX_IDS
 from plainstate.messages import (
     AgentResponse,
     Message,
@@ -35,7 +35,7 @@ from plainstate.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from plainstate.types import Json
@@ -45,19 +45,19 @@ __all__ = [
     "USERS",
     "Session",
     "SessionId",
-    "SessionSummary",
     "check_user",
     "last_turn",
     "new_tree",
 ]
 
-_SHOWN = (
-    *("id", "user_id", "message_count", "created_at", "updated_at"),
-    *("title", "preview", "active_seed_id", "damaged"),
-)
-
 USERS = "user_messages"
 AGENTS = "agent_responses"
+
+_Change: TypeAlias = tuple[str, str, "Json"]
+"""A message that was added or removed: ("add" or "remove", array, tree)."""
+
+_Tried: TypeAlias = tuple[list[_Change], tuple[dict[str, "Json"], "Json"]]
+"""What was to be saved: changes; fields and metadata as they were then."""
 
 
 class SessionId(str):
@@ -81,51 +81,6 @@ class SessionId(str):
         return f"SessionId({str(self)!r})"
 
 
-class SessionSummary(Struct, frozen=True):
-    """A session in a list.
-
-    Attributes:
-        id: its name.
-        user_id: who owns it, "" if damaged.
-        message_count: user messages and agent responses.
-        title: `metadata["title"]`, if there is one.
-        preview: the beginning of the first user message.
-        active_seed_id: as in the session.
-        damaged: why it cannot be read; `None` if it can.
-    """
-
-    # The columns of a list's row.  What is made of the times is made when it is asked for: that
-    # would take longer than all else in a summary.
-    id: str
-    user_id: str
-    message_count: int
-    _created: int | None
-    _age: int | None
-    title: str | None
-    preview: str
-    active_seed_id: str | None
-    damaged: str | None = None
-
-    @property
-    def created_at(self) -> datetime | None:
-        """When it began; `None` if damaged."""
-        return None if self._created is None else times.to_datetime(self._created * 1000)
-
-    @property
-    def updated_at(self) -> datetime | None:
-        """Its last change; `None` if damaged."""
-        return None if self._age is None else times.to_datetime(-self._age * 1000)
-
-    @property
-    def cursor(self) -> str:
-        """The place in the list right behind it: pass it as `after=`."""
-        return f"{'' if self._age is None else self._age}/{self.id}"
-
-    def __repr__(self) -> str:
-        shown = (f"{name}={getattr(self, name)!r}" for name in _SHOWN)
-        return f"SessionSummary({', '.join(shown)})"
-
-
 class Session:
     """One conversation.  Make it with `Session.new` or `Session.with_id`, or load it.
 
@@ -142,7 +97,7 @@ class Session:
         (1, False)
     """
 
-    __slots__ = ("_base_fields", "_base_metadata", "_changes", "_tree", "_version", "_views")
+    __slots__ = ("_base", "_changes", "_tree", "_tried", "_version", "_views")
 
     def __init__(self, tree: Json, *, version: str | None = None) -> None:
         """Wraps a session's JSON tree, which becomes the session's own.
@@ -153,7 +108,8 @@ class Session:
         _check_shape(tree)
         self._tree: dict[str, Json] = tree
         self._views: dict[str, list[Any]] = {USERS: [], AGENTS: []}
-        self._changes: list[tuple[str, str, Json]] = []
+        self._changes: list[_Change] = []
+        self._tried: dict[str, _Tried | None] = {}  # by transaction id; `None`: all of it is saved
         self.settle(version)
 
     @classmethod
@@ -359,27 +315,21 @@ class Session:
         return "" if last is None else str(self._tree[last[0]][last[1]]["timestamp"])
 
     @property
-    def changes(self) -> list[tuple[str, str, Json]]:
+    def changes(self) -> list[_Change]:
         """Messages added and removed since it was loaded or saved: (what, array, tree)."""
         return self._changes
-
-    def added(self) -> list[tuple[str, str, Json]]:
-        """The changes that add a message."""
-        return [change for change in self._changes if change[0] == "add"]
 
     def changed_fields(self) -> list[tuple[str, Json, Json]]:
         """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
         changed: list[tuple[str, Json, Json]] = []
-        for name, before in self._base_fields.items():
+        base_fields, base_metadata = self._base
+        for name, before in base_fields.items():
             now = self._tree.get(name, ...)
             if now != before:
                 changed.append((f"/{name}", before, now))
         metadata = convert.to_tree(self.metadata, depth=1)
-        for key in (
-            *self._base_metadata,
-            *(key for key in metadata if key not in self._base_metadata),
-        ):
-            before, now = self._base_metadata.get(key, ...), metadata.get(key, ...)
+        for key in (*base_metadata, *(key for key in metadata if key not in base_metadata)):
+            before, now = base_metadata.get(key, ...), metadata.get(key, ...)
             if before is ... or now is ... or not json_equal(before, now):
                 changed.append((f"/metadata/{escape(key)}", before, now))
         return changed
@@ -396,15 +346,49 @@ class Session:
             stored: the added messages as they were stored, perhaps moved in time.
         """
         self._version = version
-        for (_, array, tree), final in zip(self.added(), stored, strict=False):
+        added = [change for change in self._changes if change[0] == "add"]
+        for (_, array, tree), final in zip(added, stored, strict=False):
             if tree != final:
                 self._tree[array][self._tree[array].index(tree)] = final
                 self._views[array].clear()
         self._changes = []
-        self._base_metadata = codec.copy(self._tree["metadata"])
-        self._base_fields = {
-            name: self._tree.get(name, ...) for name in ("active_seed_id", "active_persona_id")
-        }
+        self._base = _fields(self._tree), codec.copy(self._tree["metadata"])
+        self._tried = dict.fromkeys(self._tried)
+
+    @contextmanager
+    def trying(self, tx_id: str) -> Iterator[None]:
+        """While it is saved with this id: notes what is in it at the first attempt."""
+        first = tx_id not in self._tried
+        if first:
+            fields, metadata = _fields(self._tree), convert.to_tree(self.metadata, depth=1)
+            self._tried[tx_id] = self._changes.copy(), (fields, metadata)
+            if len(self._tried) > RECENT_TX_IDS:  # no document remembers more
+                del self._tried[next(iter(self._tried))]
+        try:
+            yield
+        except PlainstateError as error:
+            if first and not isinstance(error, OutcomeUnknownError):
+                del self._tried[tx_id]  # nothing was saved
+            raise
+
+    def settle_tried(self, tx_id: str, version: str) -> None:
+        """It was saved with this id before, as `version`: what was not in it then is still to be
+        saved."""
+        if tx_id not in self._tried:  # but by another object: nothing is known to be missing
+            self.settle(version)
+            return
+        tried = self._tried[tx_id]
+        if tried is None:
+            return
+        held, self._base = tried
+        saved, waiting = {id(one) for one in held}, {id(one) for one in self._changes}
+        taken_back = [one for one in reversed(held) if one[0] == "add" and id(one) not in waiting]
+        self._changes = [
+            *(("remove", array, tree) for _, array, tree in taken_back),
+            *(one for one in self._changes if id(one) not in saved),
+        ]
+        self._tried = dict.fromkeys(self._tried)
+        self._version = version
 
     def _view(self, array: str) -> list[Any]:
         trees, views = self._tree[array], self._views[array]
@@ -460,6 +444,10 @@ def last_turn(tree: dict[str, Json]) -> tuple[str, int] | None:
             if best is None or candidate > best:
                 best = candidate
     return None if best is None else ((USERS, AGENTS)[best[1]], best[2])
+
+
+def _fields(tree: dict[str, Json]) -> dict[str, Json]:
+    return {name: tree.get(name, ...) for name in ("active_seed_id", "active_persona_id")}
 
 
 _make_id = IdMaker(time.time_ns, os.urandom)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from plainstate import merging
 from plainstate.core import names
-from plainstate.core.summary import SESSIONS, summarize
+from plainstate.core.summary import SESSIONS
 from plainstate.engines.past import state_at
-from plainstate.errors import DamagedError, InvalidValueError, OwnershipError
+from plainstate.errors import InvalidValueError, OwnershipError
 from plainstate.messages import AgentResponse, UserMessage, message_tree, whole_message
 from plainstate.session import AGENTS, USERS, Session, check_user
+from plainstate.stored import make_session
 from plainstate.types import Commit, DocumentId
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from plainstate.engines.base import Engine
     from plainstate.loading import Loaded
     from plainstate.messages import Message
-    from plainstate.types import Durability, Json, State
+    from plainstate.types import Durability, Json
 
-__all__ = ["SessionMethods", "describe", "make_session"]
+__all__ = ["SessionMethods"]
 
 
 class SessionMethods:
@@ -47,7 +49,8 @@ class SessionMethods:
 
         Args:
             session: what to save; it is up to date afterwards, but for others' messages.
-            tx_id: makes a retry safe: one id for each call, the same at each try.
+            tx_id: makes a retry safe: one id for each call, the same at each try.  What you did to
+                the session since its first try is not part of it: it waits for the next save.
             durability: as the store's, for this call.
 
         Raises:
@@ -252,13 +255,14 @@ class SessionMethods:
                 pointer="",
             )
         change = merging.Saving(session, create=create)
-        commit = self._engine.append(
-            _session_document(session.id),
-            change,
-            tx_id=None if tx_id is None else names.check_tx_id(tx_id),
-            durability=names.check_durability(durability),
-        )
-        session.settle(commit.version, change.stored)
+        document = _session_document(session.id)
+        names.check_durability(durability)
+        with nullcontext() if tx_id is None else session.trying(names.check_tx_id(tx_id)):
+            commit = self._engine.append(document, change, tx_id=tx_id, durability=durability)
+        if commit.duplicate:
+            session.settle_tried(commit.tx_id, commit.version)
+        else:
+            session.settle(commit.version, change.stored)
         return commit
 
 
@@ -271,29 +275,3 @@ def _session_document(session_id: str) -> DocumentId:
 @lru_cache(maxsize=1024)  # a conversation appends to the same session again and again
 def _known_document(session_id: str) -> DocumentId:
     return DocumentId(SESSIONS, names.check_name(session_id), "json")
-
-
-def make_session(document: DocumentId, tree: Json, version: str) -> Session:
-    """A session of what is stored.
-
-    Raises:
-        DamagedError: it is not a session.
-    """
-    try:
-        session = Session(tree, version=version)
-    except DamagedError as error:
-        path = f"{document}.json"
-        raise DamagedError(f"{path}: {error}", hint=error.hint, path=path, line=0) from error
-    session.take_name(document.name)
-    return session
-
-
-def describe(document: DocumentId, state: State) -> dict[str, Json]:
-    """The summary of a stored session, for the index.
-
-    Raises:
-        DamagedError: it is not a session.
-    """
-    session = make_session(document, state.value, state.version)
-    session.last_time()  # a damaged message shows
-    return summarize(state.value) or {}

@@ -18,7 +18,8 @@ from plainstate.loading import Loaded
 from plainstate.measuring import MeasuringMethods
 from plainstate.retention import RetentionMethods
 from plainstate.searching import SearchMethods
-from plainstate.sessions import SessionMethods, describe
+from plainstate.sessions import SessionMethods
+from plainstate.stored import describe
 from plainstate.watching import Watches
 
 if TYPE_CHECKING:

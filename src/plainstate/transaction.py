@@ -9,6 +9,7 @@ from plainstate.core import convert
 from plainstate.core.diff import diff
 from plainstate.engines.holding import Hold
 from plainstate.errors import UsageError
+from plainstate.stored import check_stored
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -87,7 +88,10 @@ class DocumentTransaction:
 
     def _commit(self, locked: LockedDocument) -> Commit | None:
         value = convert.to_tree(self.value)
-        if self.version is None:
-            return None if value is None else locked.replace(value, self._tx_id)
         operations = diff(self._before, value)
-        return locked.append(operations, self._tx_id) if operations else None
+        if not operations:
+            return None
+        check_stored(self._document, value)
+        if self.version is None:
+            return locked.replace(value, self._tx_id)
+        return locked.append(operations, self._tx_id)

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from plainstate import AgentResponse, Session, open_store
 from plainstate.archive.transcript import as_markdown
 from plainstate.errors import AlreadyExistsError
+from plainstate.types import DocumentId
 
 NASTY = st.lists(
     st.sampled_from(
@@ -161,7 +162,7 @@ def test_only_a_new_or_empty_folder(tmp_path):
 
 def test_what_is_no_session_is_told(tmp_path):
     with open_store("memory:") as store:
-        store.save_json("sessions", "odd", [1])
+        store._engine.replace(DocumentId("sessions", "odd"), [1])
         store.append_user_message("s-1", "Hello", user_id="ada")
         report = store.export_markdown(tmp_path / "out")
         assert report.documents == 1

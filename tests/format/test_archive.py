@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plainstate import open_store
+from plainstate import Session, open_store
 
 PAGE = Path(__file__).parents[2] / "docs/format/archive.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -126,6 +126,6 @@ def test_what_the_page_says_of_a_header(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 88, "x" * 89, "x" * 240, "ü", "日" * 80, "a b"])
 def test_long_and_foreign_names(name):
     with open_store("memory:") as store:
-        store.save_json("sessions", name, [name])
+        store.save_session(Session.with_id("ada", name))
         store.save_markdown("deep/" * 9 + "er", name, name)
         assert len(read_page_only(exported(store))) == 4

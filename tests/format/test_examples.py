@@ -112,7 +112,8 @@ def append(store: StateStore) -> None:
 
 def save(store: StateStore) -> None:
     append(store)
-    store.save_json("sessions", "s", {"whole": [1.5, None, True]}, tx_id="t-1")
+    value = store.load_json("sessions", "s") | {"whole": [1.5, None, True]}
+    store.save_json("sessions", "s", value, tx_id="t-1")
 
 
 def patch(store: StateStore) -> None:
@@ -186,7 +187,7 @@ def test_the_keys_are_those_of_the_page(tmp_path):
     with open_store(tmp_path) as store:
         append(store)
         store.append_user_message("s", "unsynced before", durability="commit")
-        store.save_json("sessions", "s", {}, tx_id="t-1")
+        store.save_json("sessions", "s", store.load_json("sessions", "s"), tx_id="t-1")
         journal = read_lines((tmp_path / "sessions/s.jsonl").read_bytes())
     for line in journal:
         assert line.keys() <= described["head" if "plainstate" in line else "transaction"]

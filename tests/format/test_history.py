@@ -11,7 +11,7 @@ from zlib import crc32
 import jsonpatch
 import pytest
 
-from plainstate import open_store
+from plainstate import Session, open_store
 
 PAGE = Path(__file__).parents[2] / "docs/format/history.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def test_the_keys_are_those_of_the_page(tmp_path):
         store.append_user_message("s", "Hello", user_id="ada")
         store.append_user_message("s", "again")
         store.checkpoint()
-        store.save_json("sessions", "s", {})
+        store.save_json("sessions", "s", Session.with_id("ada", "s").to_tree())
     lines = read_lines((tmp_path / ".plainstate/history/sessions/s.jsonl").read_bytes())
     found: dict[str, set[str]] = {"base": set(), "step": set()}
     for line in lines:

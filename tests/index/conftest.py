@@ -11,7 +11,7 @@ from plainstate.core.summary import SESSIONS
 from plainstate.engines.file.engine import FileEngine
 from plainstate.errors import PlainstateError
 from plainstate.index import texts
-from plainstate.sessions import describe
+from plainstate.stored import describe
 
 
 class Truth:

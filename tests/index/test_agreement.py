@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from plainstate import Session, StateStore, open_store
 from plainstate.errors import PlainstateError
+from plainstate.types import DocumentId, Head, Patch
 
 from .conftest import agrees, drop_index, index_files, scanned
 
@@ -23,6 +24,15 @@ NAMES = ("a", "b", "c")
 names = st.sampled_from(NAMES)
 words = st.sampled_from(WORDS)
 users = st.sampled_from(("ada", "bob"))
+
+
+def patch_unchecked(store: StateStore, name: str, operations: Patch) -> None:
+    """As `StateStore.patch`, but what it leaves may be no session."""
+
+    def change(head: Head) -> Patch:
+        return [] if head.value() is None else operations
+
+    store._engine.append(DocumentId("sessions", name), change)
 
 
 class Machine:
@@ -47,11 +57,11 @@ class Machine:
         self.store.save_json("sessions", name, session.to_tree())
 
     def spoil(self, name: str, word: str, _: str) -> None:
-        self.store.save_json("sessions", name, {"no": [word, "session"]})
+        self.store._engine.replace(DocumentId("sessions", name), {"no": [word, "session"]})
 
     def patch(self, name: str, word: str, _: str) -> None:
         value = [{"op": "add", "path": "/user_messages/-", "value": {"odd": word}}]
-        self.store.patch("sessions", name, value)
+        patch_unchecked(self.store, name, value)
 
     def note(self, name: str, word: str, _: str) -> None:
         self.store.append_markdown("notes", name, f"{word} pie\n")
@@ -253,7 +263,8 @@ def test_a_message_that_is_none_is_listed_as_damaged(folder: Path, bad: object):
     with open_store(folder) as store:
         store.append_user_message("a", "apple", user_id="ada")
         assert store.list_sessions()[0].damaged is None
-        store.patch("sessions", "a", [{"op": "add", "path": "/user_messages/-", "value": bad}])
+        operations = [{"op": "add", "path": "/user_messages/-", "value": bad}]
+        patch_unchecked(store, "a", operations)
         assert store.list_sessions()[0].damaged
         store.patch("sessions", "a", [{"op": "remove", "path": "/user_messages/1"}])
         assert store.list_sessions()[0].damaged is None

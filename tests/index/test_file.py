@@ -300,7 +300,7 @@ def slow_store(folder: Path) -> tuple[StateStore, Slow]:
     store._index.close()
     slow = Slow(store._engine)
     from plainstate.index import Index
-    from plainstate.sessions import describe
+    from plainstate.stored import describe
 
     store._index = Index(slow, f"{folder}/.plainstate", describe)
     return store, slow

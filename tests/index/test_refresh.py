@@ -12,7 +12,7 @@ from plainstate import StateStore, open_store
 from plainstate.engines.memory import MemoryEngine
 from plainstate.errors import CursorExpiredError
 from plainstate.index import Index
-from plainstate.sessions import describe
+from plainstate.stored import describe
 from plainstate.types import LATEST, ChangePage
 
 from .conftest import agrees, listed, scanned

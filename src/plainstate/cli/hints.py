@@ -42,6 +42,8 @@ _IN_COMMANDS: Final = {
     "lets a follower begin anew.",
     "remove_follower": "`plainstate followers --remove NAME` forgets it; then begin anew.",
     "list_categories": "`plainstate ls` lists what is there.",
+    "Session and save_session": "`plainstate import FILE` makes sessions of conversations; "
+    "any other JSON goes into another category.",
     "list_sessions": "`plainstate sessions` lists what is there.",
     "max_write_bytes": "Split it, or keep large data in files of its own.",
     "max_open_documents": "Too many open files: raise the limit (ulimit -n).",

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 from plainstate import errors
 from plainstate.cli import inputs, places, render
-from plainstate.core.summary import is_session
-from plainstate.sessions import describe
-from plainstate.types import DocumentId, State
 
 if TYPE_CHECKING:
     import argparse
 
-    from plainstate.types import Json, Kind
+    from plainstate.types import Kind
 
 __all__ = ["mv", "put", "rm"]
 
@@ -29,33 +26,12 @@ def put(args: argparse.Namespace) -> None:
     with places.store_for_writing(args) as store:
         text = inputs.decode(inputs.read(args.file), where)
         value = text if kind == "markdown" else inputs.parse_json(text, where, hint)
-        _check_session(place, kind, value)
         save = store.save_markdown if kind == "markdown" else store.save_json
         commit = save(place.category, place.name, value, if_version=args.if_version)
     if args.json:
         render.json_line({"document": str(place), "kind": kind, "version": commit.version})
     else:
         print(f"{place}: saved as version {commit.version}")
-
-
-def _check_session(place: places.Place, kind: Kind, value: Json) -> None:
-    """Refuses what every list would show as damaged.
-
-    Raises:
-        InvalidValueError: it is to be a session, and is none.
-    """
-    document = DocumentId(place.category, place.name, kind)
-    if not is_session(document):
-        return
-    try:
-        describe(document, State(value, 0, ""))
-    except errors.DamagedError as error:
-        raise errors.InvalidValueError(
-            str(error),
-            hint="`plainstate import FILE` makes sessions of conversations; any other JSON goes "
-            "into another category.",
-            pointer="",
-        ) from error
 
 
 def rm(args: argparse.Namespace) -> None:

@@ -294,6 +294,7 @@ class FileDocument(Folding):
 
     def _open(self) -> None:
         self.close()
+        self._stale = False  # before anything is read: a reader may set it again meanwhile
         self._names_durable = self._edited_at_rest = False
         self._has_earlier_lines = False
         self._verified = "unknown"
@@ -314,7 +315,6 @@ class FileDocument(Folding):
         if records:
             self._complete = records
             self._follow(records)
-            self._stale = False
             return
         if self._journal is not None:  # its creation was cut off; the bytes are set aside
             self.close()
@@ -322,7 +322,6 @@ class FileDocument(Folding):
             self.sync_folder()
         self.has_journal = False
         self._adopt_resting()
-        self._stale = False
 
     def _accept(self, read: record.Journal[Record]) -> Sequence[Record]:
         """Refuses damage, and sets a torn tail aside (J-5)."""

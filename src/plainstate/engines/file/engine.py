@@ -32,6 +32,8 @@ from plainstate.engines.file.watching import Watching
 from plainstate.engines.holding import refuse_if_held
 from plainstate.errors import (
     AlreadyExistsError,
+    DamagedError,
+    FormatVersionError,
     NotFoundError,
     UsageError,
 )
@@ -170,8 +172,13 @@ class FileEngine:
         with self._errors:
             if at is not None:
                 return read_at(self._disk, document, at)
-            reading = read_document(self._disk, document, salvage=salvage)
-            value = reading.value(self._disk, document)
+            try:
+                reading = read_document(self._disk, document, salvage=salvage)
+                value = reading.value(self._disk, document)
+            except (DamagedError, FormatVersionError):
+                # a writer looks at the end of a journal alone: no line may go behind this
+                self._access.entries.doubt(document)
+                raise
         basis, end = reading.basis, end_of(reading)
         place = None if end is None or salvage else _Place(self, document, end)
         return None if basis.version is None else State(value, basis.seq, basis.version, place)

@@ -114,6 +114,12 @@ class Entries:
         if last_work is not None:
             last_work(at_once=False)
 
+    def doubt(self, document: DocumentId) -> None:
+        """A reader found it damaged: whoever writes it next reads all of it before."""
+        entry = self._entries.get(document)
+        if entry is not None:
+            entry.file.doubt()
+
     def close(self, timeout_s: float) -> None:
         """Refuses new users and waits for those there are."""
         with self._mutex:

@@ -75,7 +75,7 @@ class DocumentState:
         _names_durable: the folder was synced since these files got their names.
         _suspect: after an unknown outcome nothing on the old descriptors counts.
         _fold_at: size from which on a fold that failed is tried again.
-        _stale: after a failure, what is known may lag behind the disk.
+        _stale: after a failure, or a read that found damage, what is known may lag behind the disk.
     """
 
     def __init__(self, services: Services, document: DocumentId) -> None:
@@ -115,6 +115,10 @@ class DocumentState:
         """After a failure or interruption: what is known may lag behind the disk; read it again."""
         self._stale = True
         self.close()
+
+    def doubt(self) -> None:
+        """As `distrust`, for a reader, who does not hold the lock."""
+        self._stale = True
 
     def committed_before(self, tx_id: str | None, expected: str | None) -> Commit | None:
         """The first commit of `tx_id`, if it is remembered (J-8).

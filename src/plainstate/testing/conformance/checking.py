@@ -42,7 +42,7 @@ async def a_store_in_order_is_sound(kit: Kit) -> None:
 async def a_session_that_is_none_is_found(kit: Kit) -> None:
     """It is damage that nobody but a person can mend; other documents are not concerned."""
     await _fill(kit)
-    await kit.store.save_json("sessions", "odd", {"id": "odd"})
+    kit.put_by_hand("odd", {"id": "odd"})
     report = await kit.store.check()
     equal(_worse(report.findings), ["session-damaged"])
     (found,) = (one for one in report.findings if one.severity == "damage")

@@ -238,3 +238,80 @@ async def a_closed_store_is_refused(kit: Kit) -> None:
     ):
         await refused(UsageError, call)
     await refused(UsageError, enter())
+
+
+# --- sessions as documents ---
+
+
+@case()
+async def nothing_else_takes_the_place_of_a_session(kit: Kit) -> None:
+    """In `sessions` only a session can be saved, whichever way: anything else changes nothing."""
+    await kit.store.append_user_message("s", "1", user_id="ada")
+    before = await kit.store.read("sessions", "s")
+    missing = {key: value for key, value in before.value.items() if key != "user_id"}
+    for wrong in ({}, [before.value], None, missing, {**before.value, "metadata": []}):
+        for name in ("s", "new"):
+            await refused(InvalidValueError, kit.store.save_json("sessions", name, wrong))
+    for patch in (
+        [{"op": "remove", "path": "/user_id"}],
+        [{"op": "replace", "path": "", "value": {}}],
+        [{"op": "replace", "path": "/metadata", "value": 1}],
+        [{"op": "move", "from": "/user_id", "path": "/metadata/whose"}],
+        [{"op": "add", "path": "/user_messages/-", "value": "2"}],
+    ):
+        await refused(InvalidValueError, kit.store.patch("sessions", "s", patch))
+    await refused(InvalidValueError, _leave_other_than_a_session(kit, "s"))
+    await refused(InvalidValueError, _leave_other_than_a_session(kit, "new"))
+    equal(await kit.store.read("sessions", "s"), before)
+    equal(await kit.store.list_category("sessions"), ["s"])
+
+
+async def _leave_other_than_a_session(kit: Kit, name: str) -> None:
+    async with kit.store.transaction("sessions", name) as doc:
+        doc.value = {"not": "a session"}
+
+
+@case()
+async def nothing_else_is_moved_among_the_sessions(kit: Kit) -> None:
+    """A document that is no session does not become one by its name; a note is none anyway."""
+    tree = Session.with_id("ada", "s").to_tree()
+    await kit.store.save_json("other", "good", tree)
+    await kit.store.save_json("other", "bad", {"user_id": "ada"})
+    await kit.store.save_markdown("other", "note", "# Note")
+    move = kit.store.rename("other", "bad", "bad", new_category="sessions")
+    await refused(InvalidValueError, move)
+    equal(await kit.store.list_category("other"), ["bad", "good", "note"])
+    await kit.store.rename("other", "good", "good", new_category="sessions")
+    await kit.store.rename("other", "note", "note", new_category="sessions")
+    equal((await kit.store.load_session("good")).user_id, "ada")
+    equal(await kit.store.list_category("sessions"), ["good", "note"])
+
+
+@case()
+async def a_session_can_be_saved_as_its_tree(kit: Kit) -> None:
+    """What is a session can be saved, patched and changed in a transaction as any other JSON."""
+    tree = Session.with_id("ada", "s").to_tree()
+    del tree["user_messages"]  # may lack: it is stored as it was given
+    await kit.store.save_json("sessions", "s", tree)
+    equal(await kit.store.load_json("sessions", "s"), tree)
+    patch = [{"op": "add", "path": "/metadata/k", "value": 1}]
+    await kit.store.patch("sessions", "s", [*patch, {"op": "add", "path": "/more", "value": []}])
+    async with kit.store.transaction("sessions", "s") as doc:
+        doc.value["user_id"] = "bob"
+    session = await kit.store.load_session("s")
+    equal((session.user_id, session.metadata), ("bob", {"k": 1}))
+
+
+@case()
+async def what_is_no_session_can_be_made_one(kit: Kit) -> None:
+    """A file that was made wrong by hand is put right by any call that leaves a session."""
+    tree = Session.with_id("ada", "s").to_tree()
+    missing = {key: value for key, value in tree.items() if key != "user_id"}
+    for name in ("saved", "patched", "changed"):
+        kit.put_by_hand(name, missing)
+    await kit.store.save_json("sessions", "saved", tree)
+    await kit.store.patch("sessions", "patched", [{"op": "add", "path": "/user_id", "value": "u"}])
+    async with kit.store.transaction("sessions", "changed") as doc:
+        doc.value["user_id"] = "u"
+    users = {one.id: one.user_id for one in await kit.store.list_sessions()}
+    equal(users, {"saved": "ada", "patched": "u", "changed": "u"})

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from plainstate.core.summary import SESSIONS
 from plainstate.errors import PlainstateError
+from plainstate.types import DocumentId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Sequence
@@ -72,6 +74,12 @@ class Kit:
     def another(self) -> Any:
         """A second handle on the same store."""
         return self._face(self._open_store())
+
+    def put_by_hand(self, name: str, value: Json) -> None:
+        """Puts JSON where sessions are, be it a session or not: no call of the store does that."""
+        store = self.store._store  # noqa: SLF001 - as do the next two: nobody else needs them
+        engine = getattr(store, "_store", store)._engine  # noqa: SLF001
+        engine.replace(DocumentId(SESSIONS, name), value)
 
     async def reopen(self) -> None:
         """Closes the store and opens it again."""

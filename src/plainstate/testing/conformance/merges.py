@@ -19,6 +19,35 @@ def _contents(session: Session) -> list[str]:
 
 
 @case()
+async def a_repeated_save_drops_nothing(kit: Kit) -> None:
+    """What was done to a session since its save, which is then repeated, waits for the next one."""
+    session = await kit.store.get_or_create_session("ada", "s")
+    session.add_user_message("a")
+    first = await kit.store.save_session(session, tx_id="t")
+    session.add_user_message("b")
+    session.set_metadata("k", 1)
+    session.active_persona_id = "p"
+    again = await kit.store.save_session(session, tx_id="t")
+    equal((again.duplicate, again.version), (True, first.version))
+    equal(_contents(await kit.store.load_session("s")), ["a"])
+    await kit.store.save_session(session)
+    stored = await kit.store.load_session("s")
+    equal(_contents(stored), ["a", "b"])
+    equal((stored.metadata, stored.active_persona_id), ({"k": 1}, "p"))
+
+
+@case()
+async def a_save_that_another_object_repeats_is_done(kit: Kit) -> None:
+    """Of an object that was made anew, all counts as saved where its transaction was."""
+    for _ in range(2):
+        session = Session.with_id("ada", "s")
+        session.add_user_message("a")
+        await kit.store.save_session(session, tx_id="t")
+    await kit.store.save_session(session)
+    equal(_contents(await kit.store.load_session("s")), ["a"])
+
+
+@case()
 async def both_writers_messages_stay(kit: Kit) -> None:
     """Two that loaded a session and both added messages end with all of them, in one order."""
     await kit.store.append_user_message("s", "0", user_id="ada")

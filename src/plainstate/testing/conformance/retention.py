@@ -226,7 +226,7 @@ async def the_trash_keeps_for_a_grace_time(kit: Kit) -> None:
 async def what_is_no_session_is_never_pruned(kit: Kit) -> None:
     """Other documents are left alone, and a session that cannot be read is named."""
     await _sessions(kit, "a")
-    await kit.store.save_json("sessions", "odd", {"not": "a session"})
+    kit.put_by_hand("odd", {"not": "a session"})
     await kit.store.save_markdown("sessions", "note", "x")
     await kit.store.save_json("plans", "p", [])
     report = await kit.store.prune_sessions(keep_last=0)

@@ -42,7 +42,7 @@ async def sessions_come_in_pages(kit: Kit) -> None:
         stamp = f"2026-01-01T00:00:{min(number, 6):02}.5Z"
         await kit.store.save_json("sessions", session.id, session.to_tree() | {"updated_at": stamp})
     for number in range(2):
-        await kit.store.save_json("sessions", f"bad-{number}", number)
+        kit.put_by_hand(f"bad-{number}", number)
     newest = ["s-6", "s-7", "s-8", "s-5", "s-4", "s-3", "s-2", "s-1", "s-0"]
     bad = ["bad-0", "bad-1"]
     equal(await _ids(kit), newest + bad)
@@ -83,7 +83,7 @@ async def sessions_are_counted(kit: Kit) -> None:
     equal(await kit.store.count_sessions(), 0)
     for number in range(5):
         await _talk(kit, f"s-{number}", "x", user=f"user-{number % 2}")
-    await kit.store.save_json("sessions", "bad", [])
+    kit.put_by_hand("bad", [])
     await kit.store.delete_session("s-0")
     await kit.store.rename("sessions", "s-1", "renamed")
     tree = await kit.store.load_json("sessions", "s-2")

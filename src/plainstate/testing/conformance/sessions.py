@@ -413,7 +413,7 @@ async def what_is_no_session_is_damaged(kit: Kit) -> None:
     broken = [1, {}, tree | {"user_id": 5}, tree | {"updated_at": "x"}, tree | {"metadata": []}]
     for number, value in enumerate(broken):
         name = f"bad-{number}"
-        await kit.store.save_json("sessions", name, value)
+        kit.put_by_hand(name, value)
         await refused(DamagedError, kit.store.load_session(name))
         await refused(DamagedError, kit.store.append_user_message(name, "x"))
         equal(await kit.store.load_json("sessions", name), value)
