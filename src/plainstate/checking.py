@@ -89,9 +89,12 @@ class CheckMethods:
         Cost: a read of every file.
 
         Example:
+            >>> import pathlib, tempfile
             >>> from plainstate import open_store
-            >>> with open_store("memory:") as store:
-            ...     _ = store.save_json("sessions", "s-1", {"id": "s-1"})
+            >>> with tempfile.TemporaryDirectory() as folder, open_store(folder) as store:
+            ...     path = pathlib.Path(folder, "sessions", "s-1.json")
+            ...     path.parent.mkdir()
+            ...     _ = path.write_text('{"id": "s-1"}')
             ...     for found in store.check().findings:
             ...         print(found.code, found.path)
             session-damaged sessions/s-1.json

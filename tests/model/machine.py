@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import Struct
 
+from plainstate.core.summary import is_session
 from plainstate.errors import AlreadyExistsError, ConflictError, NotFoundError, PlainstateError
 from plainstate.testing.crashfs import PowerCut
 from plainstate.types import Commit, DocumentId
@@ -358,10 +359,14 @@ class Machine(RuleBasedStateMachine):
 
     def retry_all(self, store: Any, document: DocumentId) -> None:
         """What was done is not done again."""
-        place, doc = (document.category, document.name), self.model.doc(document)
+        doc = self.model.doc(document)
         for tx in filter(doc.remembers, doc.ids):
-            write = store.append_markdown if document.kind == "markdown" else store.save_json
-            self._again(store, document, partial(write, *place, "no", tx_id=tx))
+            write = partial(store.save_json, document.category, document.name)
+            if document.kind == "markdown":
+                write = partial(store.append_markdown, document.category, document.name)
+            elif is_session(document):
+                write = partial(store.append_user_message, document.name)
+            self._again(store, document, partial(write, "no", tx_id=tx))
 
     def acknowledged(self, document: DocumentId) -> None:
         doc = self.model.doc(document)

@@ -53,8 +53,15 @@ class AsyncStateStore(AsyncBase):
         [1, 2]
     """
 
-
-    async def save_markdown(self, category: str, name: str, text: str, *, if_version: str | None=None, tx_id: str | None=None) -> Commit:
+    async def save_markdown(
+        self,
+        category: str,
+        name: str,
+        text: str,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> Commit:
         """Saves a Markdown document, `<category>/<name>.md`, byte for byte.
 
         See `StateStore.save_markdown`.
@@ -79,7 +86,15 @@ class AsyncStateStore(AsyncBase):
             name,
         )
 
-    async def append_markdown(self, category: str, name: str, text: str, *, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def append_markdown(
+        self,
+        category: str,
+        name: str,
+        text: str,
+        *,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Appends to a Markdown document, creating it where it is absent.
 
         See `StateStore.append_markdown`.
@@ -93,7 +108,15 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def save_json(self, category: str, name: str, value: Any, *, if_version: str | None=None, tx_id: str | None=None) -> Commit:
+    async def save_json(
+        self,
+        category: str,
+        name: str,
+        value: Any,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> Commit:
         """Saves a JSON document, `<category>/<name>.json`, as a whole.
 
         See `StateStore.save_json`.
@@ -113,7 +136,9 @@ class AsyncStateStore(AsyncBase):
     @overload
     async def load_json(self, category: str, name: str, type: type[T]) -> T | None: ...
 
-    async def load_json(self, category: str, name: str, type: type[T] | None=None) -> Json | T | None:
+    async def load_json(
+        self, category: str, name: str, type: type[T] | None = None
+    ) -> Json | T | None:
         """Loads a JSON document; `None` if there is none.
 
         See `StateStore.load_json`.
@@ -125,7 +150,9 @@ class AsyncStateStore(AsyncBase):
             type,
         )
 
-    async def read(self, category: str, name: str, *, kind: Kind | None=None, at: int | str | None=None) -> Document | None:
+    async def read(
+        self, category: str, name: str, *, kind: Kind | None = None, at: int | str | None = None
+    ) -> Document | None:
         """Loads a document together with its version, to be passed as `if_version=`.
 
         See `StateStore.read`.
@@ -138,7 +165,16 @@ class AsyncStateStore(AsyncBase):
             at=at,
         )
 
-    async def patch(self, category: str, name: str, ops: Patch, *, if_version: str | None=None, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def patch(
+        self,
+        category: str,
+        name: str,
+        ops: Patch,
+        *,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Changes parts of a JSON document: a JSON Patch (RFC 6902), as one transaction.
 
         See `StateStore.patch`.
@@ -153,7 +189,7 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def exists(self, category: str, name: str, *, kind: Kind | None=None) -> bool:
+    async def exists(self, category: str, name: str, *, kind: Kind | None = None) -> bool:
         """Whether a document is there, damaged or not; of any kind, if none is given.
 
         See `StateStore.exists`.
@@ -165,7 +201,15 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def delete_file(self, category: str, name: str, *, kind: Kind | None=None, if_version: str | None=None, tx_id: str | None=None) -> bool:
+    async def delete_file(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        if_version: str | None = None,
+        tx_id: str | None = None,
+    ) -> bool:
         """Deletes a document; `False` if there is none.
 
         See `StateStore.delete_file`.
@@ -179,7 +223,15 @@ class AsyncStateStore(AsyncBase):
             tx_id=tx_id,
         )
 
-    async def rename(self, category: str, name: str, new_name: str, *, new_category: str | None=None, kind: Kind | None=None) -> Commit:
+    async def rename(
+        self,
+        category: str,
+        name: str,
+        new_name: str,
+        *,
+        new_category: str | None = None,
+        kind: Kind | None = None,
+    ) -> Commit:
         """Renames a document, or moves it to another category.
 
         See `StateStore.rename`.
@@ -193,7 +245,7 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def salvage(self, category: str, name: str, *, kind: Kind | None=None) -> Json | None:
+    async def salvage(self, category: str, name: str, *, kind: Kind | None = None) -> Json | None:
         """Reads what is intact of a damaged document: its state before the damaged line.
 
         See `StateStore.salvage`.
@@ -205,7 +257,9 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def resolve(self, category: str, name: str, *, take: Side, kind: Kind | None=None) -> Commit:
+    async def resolve(
+        self, category: str, name: str, *, take: Side, kind: Kind | None = None
+    ) -> Commit:
         """Settles an `EditConflictError`: which side counts is your decision.
 
         See `StateStore.resolve`.
@@ -218,7 +272,9 @@ class AsyncStateStore(AsyncBase):
             kind=kind,
         )
 
-    async def save_session(self, session: Session, *, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def save_session(
+        self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
+    ) -> Commit:
         """Commits what was done to a session on top of what is stored.
 
         See `StateStore.save_session`.
@@ -230,7 +286,9 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def update_session(self, session: Session, *, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def update_session(
+        self, session: Session, *, tx_id: str | None = None, durability: Durability | None = None
+    ) -> Commit:
         """As `save_session`, but the session must exist.
 
         See `StateStore.update_session`.
@@ -242,7 +300,7 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def load_session(self, session_id: str, *, at: int | str | None=None) -> Session | None:
+    async def load_session(self, session_id: str, *, at: int | str | None = None) -> Session | None:
         """Loads a session; `None` if there is none.
 
         See `StateStore.load_session`.
@@ -253,7 +311,9 @@ class AsyncStateStore(AsyncBase):
             at=at,
         )
 
-    async def get_or_create_session(self, user_id: str, session_id: str | None=None, *, allow_other_user: bool=False) -> Session:
+    async def get_or_create_session(
+        self, user_id: str, session_id: str | None = None, *, allow_other_user: bool = False
+    ) -> Session:
         """Loads a session, or creates it: of two racing callers one creates, both get the same.
 
         See `StateStore.get_or_create_session`.
@@ -265,7 +325,17 @@ class AsyncStateStore(AsyncBase):
             allow_other_user=allow_other_user,
         )
 
-    async def append_user_message(self, session_id: str, content: str | UserMessage, *, timestamp: datetime | None=None, metadata: Mapping[str, Any] | None=None, user_id: str | None=None, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def append_user_message(
+        self,
+        session_id: str,
+        content: str | UserMessage,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Appends a user message without loading the session.
 
         See `StateStore.append_user_message`.
@@ -281,7 +351,17 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def append_agent_response(self, session_id: str, response: str | AgentResponse, *, timestamp: datetime | None=None, metadata: Mapping[str, Any] | None=None, user_id: str | None=None, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def append_agent_response(
+        self,
+        session_id: str,
+        response: str | AgentResponse,
+        *,
+        timestamp: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Appends an agent response without loading the session; as `append_user_message`.
 
         See `StateStore.append_agent_response`.
@@ -297,7 +377,15 @@ class AsyncStateStore(AsyncBase):
             durability=durability,
         )
 
-    async def append_messages(self, session_id: str, batch: Iterable[Message], *, user_id: str | None=None, tx_id: str | None=None, durability: Durability | None=None) -> Commit:
+    async def append_messages(
+        self,
+        session_id: str,
+        batch: Iterable[Message],
+        *,
+        user_id: str | None = None,
+        tx_id: str | None = None,
+        durability: Durability | None = None,
+    ) -> Commit:
         """Appends messages in order as one transaction: all of them or none.
 
         See `StateStore.append_messages`.
@@ -321,7 +409,9 @@ class AsyncStateStore(AsyncBase):
             session_id,
         )
 
-    async def history(self, category: str, name: str, *, kind: Kind | None=None, limit: int | None=None) -> list[HistoryEntry]:
+    async def history(
+        self, category: str, name: str, *, kind: Kind | None = None, limit: int | None = None
+    ) -> list[HistoryEntry]:
         """The transactions of a document that are still kept, newest first.
 
         See `StateStore.history`.
@@ -334,7 +424,16 @@ class AsyncStateStore(AsyncBase):
             limit=limit,
         )
 
-    async def undo(self, category: str, name: str, *, kind: Kind | None=None, to: int | str | None=None, tx_id: str | None=None, if_version: str | None=None) -> Commit:
+    async def undo(
+        self,
+        category: str,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        to: int | str | None = None,
+        tx_id: str | None = None,
+        if_version: str | None = None,
+    ) -> Commit:
         """Makes an earlier state the newest one, as a new transaction: nothing is rewritten.
 
         See `StateStore.undo`.
@@ -349,7 +448,14 @@ class AsyncStateStore(AsyncBase):
             if_version=if_version,
         )
 
-    async def fork_session(self, session_id: str, *, at: int | str | None=None, new_id: str | None=None, user_id: str | None=None) -> Session:
+    async def fork_session(
+        self,
+        session_id: str,
+        *,
+        at: int | str | None = None,
+        new_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Session:
         """Makes a new session of the beginning of another one; both go on independently.
 
         See `StateStore.fork_session`.
@@ -362,7 +468,15 @@ class AsyncStateStore(AsyncBase):
             user_id=user_id,
         )
 
-    async def list_sessions(self, *, user_id: str | None=None, limit: int | None=None, after: str | None=None, newest_first: bool=True, include_damaged: bool=True) -> list[SessionSummary]:
+    async def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        newest_first: bool = True,
+        include_damaged: bool = True,
+    ) -> list[SessionSummary]:
         """Sessions, last changed first; damaged ones at the end, marked `damaged`.
 
         See `StateStore.list_sessions`.
@@ -376,7 +490,7 @@ class AsyncStateStore(AsyncBase):
             include_damaged=include_damaged,
         )
 
-    async def count_sessions(self, *, user_id: str | None=None) -> int:
+    async def count_sessions(self, *, user_id: str | None = None) -> int:
         """How many sessions `list_sessions` would list.
 
         See `StateStore.count_sessions`.
@@ -386,7 +500,15 @@ class AsyncStateStore(AsyncBase):
             user_id=user_id,
         )
 
-    async def list_category(self, category: str, *, kind: Kind | None=None, prefix: str='', limit: int | None=None, after: str | None=None) -> list[str]:
+    async def list_category(
+        self,
+        category: str,
+        *,
+        kind: Kind | None = None,
+        prefix: str = "",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> list[str]:
         """The names of the documents in a category, sorted; damaged ones included.
 
         See `StateStore.list_category`.
@@ -418,7 +540,9 @@ class AsyncStateStore(AsyncBase):
             self._store.count_documents,
         )
 
-    async def search(self, text: str, *, category: str | None=None, user_id: str | None=None, limit: int=20) -> list[SearchHit]:
+    async def search(
+        self, text: str, *, category: str | None = None, user_id: str | None = None, limit: int = 20
+    ) -> list[SearchHit]:
         """Messages and passages that contain all words, the best first; see `docs/search.md`.
 
         See `StateStore.search`.
@@ -431,7 +555,7 @@ class AsyncStateStore(AsyncBase):
             limit=limit,
         )
 
-    async def reindex(self, *, progress: Callable[[int, int], None] | None=None) -> int:
+    async def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Makes the index anew from the documents, all words included.
 
         See `StateStore.reindex`.
@@ -441,7 +565,9 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def changes(self, since: str | None=None, *, category: str | None=None, limit: int=1000) -> ChangePage:
+    async def changes(
+        self, since: str | None = None, *, category: str | None = None, limit: int = 1000
+    ) -> ChangePage:
         """What was committed, by any process: at least once, in order per document.
 
         See `StateStore.changes`.
@@ -472,7 +598,15 @@ class AsyncStateStore(AsyncBase):
             name,
         )
 
-    async def prune_sessions(self, *, older_than: timedelta | datetime | None=None, keep_last: int | None=None, max_bytes: int | None=None, user_id: str | None=None, dry_run: bool=False) -> PruneReport:
+    async def prune_sessions(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_last: int | None = None,
+        max_bytes: int | None = None,
+        user_id: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
         """Moves sessions to the trash by the rules that are given; at least one must be.
 
         See `StateStore.prune_sessions`.
@@ -495,7 +629,7 @@ class AsyncStateStore(AsyncBase):
             self._store.trash,
         )
 
-    async def restore_session(self, session_id: str, *, run: str | None=None) -> Commit:
+    async def restore_session(self, session_id: str, *, run: str | None = None) -> Commit:
         """Moves a session back from the trash.
 
         See `StateStore.restore_session`.
@@ -506,7 +640,9 @@ class AsyncStateStore(AsyncBase):
             run=run,
         )
 
-    async def empty_trash(self, *, older_than: timedelta | datetime | None=None, dry_run: bool=False) -> EmptyReport:
+    async def empty_trash(
+        self, *, older_than: timedelta | datetime | None = None, dry_run: bool = False
+    ) -> EmptyReport:
         """Deletes sessions in the trash for good; nothing of their files is kept.
 
         See `StateStore.empty_trash`.
@@ -526,7 +662,7 @@ class AsyncStateStore(AsyncBase):
             self._store.stats,
         )
 
-    async def check(self, *, progress: Callable[[int, int], None] | None=None) -> CheckReport:
+    async def check(self, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Looks for every kind of damage, in every file.  `docs/check.md` lists them.
 
         See `StateStore.check`.
@@ -536,7 +672,13 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def repair(self, *, cut: bool=False, dry_run: bool=False, progress: Callable[[int, int], None] | None=None) -> RepairReport:
+    async def repair(
+        self,
+        *,
+        cut: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepairReport:
         """Mends what `check` finds, as far as nobody has to decide anything.
 
         See `StateStore.repair`.
@@ -548,7 +690,15 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def export_archive(self, target: str | os.PathLike[str] | BinaryIO, *, category: str | None=None, session_id: str | None=None, overwrite: bool=False, progress: Callable[[int, int], None] | None=None) -> ExportReport:
+    async def export_archive(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
         """Writes documents to an archive: a `.tar.gz` with their plain files and digests.
 
         See `StateStore.export_archive`.
@@ -562,7 +712,13 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def import_archive(self, source: str | os.PathLike[str] | BinaryIO, *, on_existing: OnExisting='fail', progress: Callable[[int, int], None] | None=None) -> ImportReport:
+    async def import_archive(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        on_existing: OnExisting = "fail",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ImportReport:
         """Stores every document of an archive.
 
         See `StateStore.import_archive`.
@@ -574,7 +730,14 @@ class AsyncStateStore(AsyncBase):
             progress=progress,
         )
 
-    async def export_markdown(self, folder: str | os.PathLike[str], *, category: str | None=None, session_id: str | None=None, progress: Callable[[int, int], None] | None=None) -> ExportReport:
+    async def export_markdown(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        category: str | None = None,
+        session_id: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ExportReport:
         """Writes sessions as Markdown for reading, and the other documents as they are.
 
         See `StateStore.export_markdown`.
