@@ -410,3 +410,31 @@ def test_an_attempt_that_changed_nothing_does_not_count(failing):
     save_without_an_answer(store, fs, session)
     session.add_user_message("c")
     assert save_again(store, session) == (["0", "a", "b", "c"], {})
+
+
+def test_what_is_done_to_a_session_while_it_is_saved_waits_for_the_next_save(tmp_path, monkeypatch):
+    """As another task does where the save is awaited."""
+    with StateStore(tmp_path) as store:
+        session = store.get_or_create_session("ada", "s")
+        session.add_user_message("a")
+        session.add_agent_response("b")
+        append = store._engine.append
+
+        def append_while_the_session_goes_on(*arguments, **options):
+            commit = append(*arguments, **options)
+            session.remove_last_turn()
+            session.add_user_message("late")
+            session.set_metadata("k", 1)
+            session.active_persona_id = "p"
+            return commit
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store._engine, "append", append_while_the_session_goes_on)
+            store.save_session(session)
+        before = store.load_session("s")
+        assert [turn.content for turn in before.turns()] == ["a", "b"]
+        store.save_session(session)
+        stored = store.load_session("s")
+        assert [turn.content for turn in stored.turns()] == ["a", "late"]
+        assert (stored.metadata, stored.active_persona_id) == ({"k": 1}, "p")
+        assert stored.turns() == session.turns()

@@ -20,6 +20,7 @@ from plainstate.session import AGENTS, USERS, Session, last_turn, new_tree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from plainstate.session import Held
     from plainstate.types import Head, Json, Patch, PatchMaker
 
 __all__ = ["Saving", "appending", "creating"]
@@ -86,10 +87,12 @@ class Saving:
         create: whether an absent session may be created.
 
     Attributes:
-        stored: the added messages as the last call put them.
+        held: what the last call took of the session.
+        stored: the added messages as it put them.
     """
 
     def __init__(self, session: Session, *, create: bool) -> None:
+        self.held: Held | None = None
         self.stored: list[dict[str, Json]] = []
         self._session = session
         self._create = create
@@ -97,6 +100,7 @@ class Saving:
     def __call__(self, head: Head) -> Patch:
         """The patch on top of `head`; a `PatchMaker`."""
         session = self._session
+        self.held = changes, _ = session.held()  # before anything of it is looked at
         if head.version is None:
             return _create_saved(session, create=self._create)
         summary = head.summary()
@@ -106,12 +110,12 @@ class Saving:
         _check_owner(session.id, summary["user_id"], session.user_id)
         operations: Patch = []
         fields = session.changed_fields()
-        removed = [(array, tree) for what, array, tree in session.changes if what == "remove"]
+        removed = [(array, tree) for what, array, tree in changes if what == "remove"]
         if fields or removed:
             stored = head.value()
             operations += _removals(session, stored, removed, head)
             operations += _settings(session, stored, fields, head)
-        added = [(array, tree) for what, array, tree in session.changes if what == "add"]
+        added = [(array, tree) for what, array, tree in changes if what == "add"]
         if not added and not operations:
             return []
         latest = times.format(times.from_datetime(session.updated_at))

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plainstate.core import codec, convert, names, times
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "USERS",
+    "Held",
     "Session",
     "SessionId",
     "check_user",
@@ -56,8 +58,8 @@ AGENTS = "agent_responses"
 _Change: TypeAlias = tuple[str, str, "Json"]
 """A message that was added or removed: ("add" or "remove", array, tree)."""
 
-_Tried: TypeAlias = tuple[list[_Change], tuple[dict[str, "Json"], "Json"]]
-"""What was to be saved: changes; fields and metadata as they were then."""
+Held: TypeAlias = tuple[list[_Change], tuple[dict[str, "Json"], "Json"]]
+"""What is to be saved: changes; fields and metadata as they are at that moment."""
 
 
 class SessionId(str):
@@ -109,7 +111,7 @@ class Session:
         self._tree: dict[str, Json] = tree
         self._views: dict[str, list[Any]] = {USERS: [], AGENTS: []}
         self._changes: list[_Change] = []
-        self._tried: dict[str, _Tried | None] = {}  # by transaction id; `None`: all of it is saved
+        self._tried: dict[str, Held | None] = {}  # by transaction id; `None`: all of it is saved
         self.settle(version)
 
     @classmethod
@@ -314,11 +316,6 @@ class Session:
         last = last_turn(self._tree)
         return "" if last is None else str(self._tree[last[0]][last[1]]["timestamp"])
 
-    @property
-    def changes(self) -> list[_Change]:
-        """Messages added and removed since it was loaded or saved: (what, array, tree)."""
-        return self._changes
-
     def changed_fields(self) -> list[tuple[str, Json, Json]]:
         """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
         changed: list[tuple[str, Json, Json]] = []
@@ -338,30 +335,46 @@ class Session:
         """The file's name is the session's id, also where somebody copied or renamed the file."""
         self._tree["id"] = name
 
-    def settle(self, version: str | None, stored: Sequence[dict[str, Json]] = ()) -> None:
-        """Everything in it is stored now, as `version`.
+    def held(self) -> Held:
+        """What a save takes; a copy, as its owner may go on with the session meanwhile."""
+        return self._changes.copy(), (_fields(self._tree), convert.to_tree(self.metadata, depth=1))
+
+    def settle(
+        self,
+        version: str | None,
+        held: Held | None = None,
+        stored: Sequence[dict[str, Json]] = (),
+    ) -> None:
+        """What was held is stored now, as `version`; what was done since is still to be saved.
 
         Args:
             version: the version stored.
+            held: what was stored; everything, if left out.
             stored: the added messages as they were stored, perhaps moved in time.
         """
-        self._version = version
-        added = [change for change in self._changes if change[0] == "add"]
-        for (_, array, tree), final in zip(added, stored, strict=False):
-            if tree != final:
+        if held is None:
+            held = self._changes, (_fields(self._tree), codec.copy(self._tree["metadata"]))
+        changes, self._base = held
+        waiting, saved = {id(one) for one in self._changes}, {id(one) for one in changes}
+        taken_back: list[_Change] = []
+        added = [one for one in changes if one[0] == "add"]
+        for one, final in zip_longest(added, stored):
+            _, array, tree = one
+            if id(one) not in waiting:
+                taken_back.insert(0, ("remove", array, final or tree))
+            elif final is not None and tree != final:
                 self._tree[array][self._tree[array].index(tree)] = final
                 self._views[array].clear()
-        self._changes = []
-        self._base = _fields(self._tree), codec.copy(self._tree["metadata"])
+        self._changes = [*taken_back, *(one for one in self._changes if id(one) not in saved)]
         self._tried = dict.fromkeys(self._tried)
+        self._version = version
 
     @contextmanager
     def trying(self, tx_id: str) -> Iterator[None]:
         """While it is saved with this id: notes what is in it at the first attempt."""
         first = tx_id not in self._tried
         if first:
-            fields, metadata = _fields(self._tree), convert.to_tree(self.metadata, depth=1)
-            self._tried[tx_id] = self._changes.copy(), (fields, metadata)
+            self._tried[tx_id] = self.held()
             if len(self._tried) > RECENT_TX_IDS:  # no document remembers more
                 del self._tried[next(iter(self._tried))]
         try:
@@ -380,15 +393,7 @@ class Session:
         tried = self._tried[tx_id]
         if tried is None:
             return
-        held, self._base = tried
-        saved, waiting = {id(one) for one in held}, {id(one) for one in self._changes}
-        taken_back = [one for one in reversed(held) if one[0] == "add" and id(one) not in waiting]
-        self._changes = [
-            *(("remove", array, tree) for _, array, tree in taken_back),
-            *(one for one in self._changes if id(one) not in saved),
-        ]
-        self._tried = dict.fromkeys(self._tried)
-        self._version = version
+        self.settle(version, tried)
 
     def _view(self, array: str) -> list[Any]:
         trees, views = self._tree[array], self._views[array]

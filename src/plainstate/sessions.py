@@ -262,7 +262,7 @@ class SessionMethods:
         if commit.duplicate:
             session.settle_tried(commit.tx_id, commit.version)
         else:
-            session.settle(commit.version, change.stored)
+            session.settle(commit.version, change.held, change.stored)
         return commit
 
 
