@@ -100,7 +100,8 @@ class Saving:
     def __call__(self, head: Head) -> Patch:
         """The patch on top of `head`; a `PatchMaker`."""
         session = self._session
-        self.held = changes, _ = session.held()  # before anything of it is looked at
+        self.held, self.stored = session.held(), []
+        changes, _ = self.held
         if head.version is None:
             return _create_saved(session, create=self._create)
         summary = head.summary()
@@ -109,7 +110,7 @@ class Saving:
             summary, repairs = _facts(head)
         _check_owner(session.id, summary["user_id"], session.user_id)
         operations: Patch = []
-        fields = session.changed_fields()
+        fields = session.changed_fields(self.held)
         removed = [(array, tree) for what, array, tree in changes if what == "remove"]
         if fields or removed:
             stored = head.value()

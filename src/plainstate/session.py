@@ -316,15 +316,13 @@ class Session:
         last = last_turn(self._tree)
         return "" if last is None else str(self._tree[last[0]][last[1]]["timestamp"])
 
-    def changed_fields(self) -> list[tuple[str, Json, Json]]:
-        """Fields set since then: (JSON Pointer, value before, value now); `...` where absent."""
+    def changed_fields(self, held: Held) -> list[tuple[str, Json, Json]]:
+        """Fields set since then: (JSON Pointer, value before, value held); `...` where absent."""
         changed: list[tuple[str, Json, Json]] = []
-        base_fields, base_metadata = self._base
+        (base_fields, base_metadata), (_, (fields, metadata)) = self._base, held
         for name, before in base_fields.items():
-            now = self._tree.get(name, ...)
-            if now != before:
-                changed.append((f"/{name}", before, now))
-        metadata = convert.to_tree(self.metadata, depth=1)
+            if fields[name] != before:
+                changed.append((f"/{name}", before, fields[name]))
         for key in (*base_metadata, *(key for key in metadata if key not in base_metadata)):
             before, now = base_metadata.get(key, ...), metadata.get(key, ...)
             if before is ... or now is ... or not json_equal(before, now):

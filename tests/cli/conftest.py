@@ -3,11 +3,12 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,14 @@ Cli: TypeAlias = Callable[..., Result]
 def environment(tmp_path: Path) -> dict[str, str]:
     package = str(Path(plainstate.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": package, "PLAINSTATE_STORE": str(tmp_path / "state")}
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """The programs can be interrupted, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

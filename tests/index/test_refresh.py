@@ -143,6 +143,14 @@ def test_a_feed_that_was_cut_back(folder: Path):
         assert told._engine.changes(store._index._open().cursor, limit=1).changes == []
 
 
+def told_by_the_third_scan(store: StateStore, told: Told, version: str) -> None:
+    """The first two cannot tell what became of the session `a`, which was at this version."""
+    refresh = store._index._refresh()
+    for told.settles, times in (False, 1), (False, 2), (True, 3), (True, 3):
+        refresh.scan(store._index._open())
+        assert told.noticed == [("a", version)] * times
+
+
 def test_what_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
     store, told = told_store(folder)
     with store:
@@ -154,15 +162,7 @@ def test_what_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
         told.tell = lambda _: ChangePage([], at)  # or the system would tell of the edit
         at = store._index._open().cursor
         path.write_text(path.read_text().replace("ada", "bob"))
-        told.settles = False
-        refresh = store._index._refresh()
-        refresh.scan(store._index._open())
-        refresh.scan(store._index._open())
-        assert told.noticed == [("a", before.version)] * 2
-        told.settles = True
-        refresh.scan(store._index._open())
-        refresh.scan(store._index._open())
-        assert told.noticed == [("a", before.version)] * 3
+        told_by_the_third_scan(store, told, before.version)
         assert listed(store)[0][1] == "bob"
 
 
@@ -175,15 +175,7 @@ def test_an_end_that_cannot_be_told_yet_is_told_by_the_next_scan(folder: Path):
         told.tell = lambda _: ChangePage([], at)  # nobody has told yet
         at = store._index._open().cursor
         store.delete_session("a")
-        told.settles = False
-        refresh = store._index._refresh()
-        refresh.scan(store._index._open())
-        refresh.scan(store._index._open())
-        assert told.noticed == [("a", commit.version)] * 2
-        told.settles = True
-        refresh.scan(store._index._open())
-        refresh.scan(store._index._open())
-        assert told.noticed == [("a", commit.version)] * 3
+        told_by_the_third_scan(store, told, commit.version)
         assert listed(store) == []
 
 

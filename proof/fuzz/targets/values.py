@@ -147,7 +147,7 @@ def _use(one: Session) -> None:
         lambda: (one.user_messages, one.agent_responses),
         one.turns,
         one.exchange_count,
-        one.changed_fields,
+        lambda: one.changed_fields(one.held()),
     ):
         with documented(*_REFUSALS):
             look()
